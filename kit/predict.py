@@ -1,0 +1,229 @@
+"""Batched inference: logits, test-time augmentation, re-estimated BatchNorm and averages of several networks."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kit.augment import normalize
+from kit.errors import KitError
+from kit.model import PARAMETER_BUDGET, count_parameters
+from kit.precision import autocast, default_device
+
+TTA_VIEWS = {"none": 1, "flip": 2, "flip+shift": 10}
+MAX_SHIFT = 4  # pixels: as far as the random crop of training moves an image
+
+# (flip, rows down, columns right), nearest first and opposite shifts beside each other, so that any number of views
+# stays nearly centred: the first 2 are the flip, the first 10 add the four neighbours by one pixel.
+_SHIFTS = sorted(
+    product(range(-MAX_SHIFT, MAX_SHIFT + 1), repeat=2),
+    key=lambda shift: (shift[0] ** 2 + shift[1] ** 2, max(shift, (-shift[0], -shift[1]))),
+)
+VIEWS = [(flip, *shift) for shift in _SHIFTS for flip in (False, True)]
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    tta: str | int = "none",
+    amp: str = "auto",
+    device: str | torch.device | None = None,
+    batch_size: int | None = None,
+) -> Tensor:
+    """Logits of every image, float32 (N, classes) on the CPU, in the order of `images`.
+
+    The model computes in eval mode on `device` (the first GPU if there is one) and gets its mode and device back.
+    With test-time augmentation the logits are the mean over the views, as in KellerJordan/cifar10-airbench.
+
+    Args:
+        model: takes normalised float images (N, 3, 32, 32), gives logits (N, classes).
+        images: uint8 (N, 3, 32, 32), N from 1.
+        tta: "none"; "flip" (2 views); "flip+shift" (10 views: the image and its four neighbours by one pixel, each
+            also mirrored); or a number of views from 1 to 162, taken from a list of mirrored shifts that starts
+            with these and goes on to 4 pixels.
+        amp: the precision, one of kit.precision.PRECISIONS.
+        batch_size: images at once; by default 2,048 on a GPU and 256 on a CPU.
+
+    Raises:
+        KitError: images, tta, amp or batch_size cannot be used, or the network answers with NaN or infinity.
+    """
+    views = _views(tta)
+    device, batch_size = _placed(images, device, batch_size)
+    with _evaluating(model, device), autocast(device, amp):
+        logits = [
+            _mean_over_views(model, batch, views).float() for batch in _batches(images, batch_size, device)
+        ]
+    return _finite(torch.cat(logits).cpu())
+
+
+def reestimate_batchnorm(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    amp: str = "auto",
+    device: str | torch.device | None = None,
+    batch_size: int | None = None,
+) -> nn.Module:
+    """A copy of `model` whose BatchNorm means and variances are those of `images` (uint8 (N, 3, 32, 32), no labels).
+
+    Nothing calls this unless you do. It learns from the images it will be scored on, which a competition may
+    forbid (the course's rules do not say: ask before using it on the test file). It helps where images are
+    degraded (Schneider et al. 2020, arXiv:2006.16971) and can cost accuracy where they are merely other photos, as
+    in the competition's test.
+
+    Batches are drawn in a fixed shuffled order: a test file sorted by class would otherwise hide the variance
+    between the classes. Dropout stays off.
+
+    Raises:
+        KitError: there are fewer than two images, or the model has no BatchNorm with running statistics.
+    """
+    if len(images) < 2:
+        raise KitError("BatchNorm statistics need at least two images: give the whole test file")
+    device, batch_size = _placed(images, device, batch_size)
+    adapted = deepcopy(model)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    norms = [m for m in adapted.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
+    if not norms:
+        raise KitError("this model has no BatchNorm2d with running statistics to re-estimate")
+    with torch.no_grad(), _evaluating(adapted, device), _collecting_statistics(norms), autocast(device, amp):
+        for chosen in order.tensor_split(
+            -(-len(order) // batch_size)
+        ):  # equal batches, for each counts the same
+            adapted(_prepared(images[chosen], device))
+    return adapted
+
+
+@dataclass(frozen=True)
+class Average:
+    """What several networks say together.
+
+    Attributes:
+        logits: float32 (N, classes), the mean of the networks' logits.
+        parameters: trainable parameters of all networks together.
+        statement: a sentence that sets that sum against the budget.
+    """
+
+    logits: Tensor
+    parameters: int
+    statement: str
+
+
+def average_models(models: Sequence[nn.Module], images: Tensor, **options) -> Average:
+    """Average the logits of several networks over the same images.
+
+    Args:
+        models: for instance the `model()` of several runs, with the same classes.
+        images: uint8 (N, 3, 32, 32).
+        **options: as for `predict`.
+
+    Raises:
+        KitError: there is no model, the models differ in classes, or `predict` refuses the input.
+    """
+    logits = [predict(model, images, **options) for model in models]
+    if len({part.shape for part in logits}) != 1:
+        raise KitError(
+            "averaging needs one network or more, all with the same classes: choose the runs again"
+        )
+    parameters = sum(count_parameters(model) for model in models)
+    return Average(torch.stack(logits).mean(0), parameters, budget_statement(len(models), parameters))
+
+
+def budget_statement(networks: int, parameters: int, budget: int = PARAMETER_BUDGET) -> str:
+    """A sentence on whether `networks` networks with `parameters` trainable parameters together keep the budget."""
+    relation = "within" if parameters <= budget else "over"
+    return (
+        f"{networks} {'network has' if networks == 1 else 'networks together have'} {parameters:,} trainable "
+        f"parameters, {relation} the budget of {budget:,}. Rules differ on whether the budget holds for each network "
+        "or for all of them together: ask the organisers before you submit an average."
+    )
+
+
+def _views(tta: str | int) -> list[tuple[bool, int, int]]:
+    text = str(tta)
+    count = TTA_VIEWS.get(text) or (int(text) if text.isdecimal() else 0)
+    if not 1 <= count <= len(VIEWS):
+        raise KitError(
+            f"tta has to be {', '.join(TTA_VIEWS)} or a number from 1 to {len(VIEWS)}, not {tta!r}"
+        )
+    return VIEWS[:count]
+
+
+def _placed(
+    images: Tensor, device: str | torch.device | None, batch_size: int | None
+) -> tuple[torch.device, int]:
+    """Check the images; fill in where to compute and how many images at once."""
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not len(images):
+        raise KitError(
+            f"images have to be uint8 (N, 3, 32, 32), N from 1, not {images.dtype} {tuple(images.shape)}"
+        )
+    if batch_size is not None and batch_size < 1:
+        raise KitError(f"batch_size has to be 1 or more, not {batch_size}")
+    device = torch.device(device) if device else default_device()
+    return device, batch_size or (256 if device.type == "cpu" else 2048)
+
+
+@contextmanager
+def _evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put the model on `device` in eval mode; give every module its mode, and the model its device, back."""
+    modes = {module: module.training for module in model.modules()}
+    home = next((p.device for p in model.parameters()), device)
+    model.to(device).eval()
+    try:
+        yield
+    finally:
+        model.to(home)
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def _collecting_statistics(norms: list[nn.Module]) -> Iterator[None]:
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+        norm.train()
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def _batches(images: Tensor, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    return (_prepared(batch, device) for batch in images.split(batch_size))
+
+
+def _prepared(batch: Tensor, device: torch.device) -> Tensor:
+    return normalize(batch.to(device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
+
+
+def _mean_over_views(model: nn.Module, batch: Tensor, views: list[tuple[bool, int, int]]) -> Tensor:
+    return sum(model(_view(batch, *view)).float() for view in views) / len(views)
+
+
+def _view(batch: Tensor, flip: bool, down: int, right: int) -> Tensor:
+    if down or right:
+        rows, columns = batch.shape[2:]
+        distance = max(abs(down), abs(right))
+        padded = F.pad(batch, (distance,) * 4, mode="reflect")
+        batch = padded[:, :, distance - down :, distance - right :][:, :, :rows, :columns]
+    batch = batch.flip(3) if flip else batch
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def _finite(logits: Tensor) -> Tensor:
+    bad = int((~logits.isfinite()).any(1).sum())
+    if bad:
+        raise KitError(
+            f"the network answers {bad} of {len(logits)} images with NaN or infinity: its training diverged or its "
+            "weights are damaged; train again with a smaller lr, or set amp to fp32 if it was fp16"
+        )
+    return logits
