@@ -1,4 +1,4 @@
-"""Batched inference: logits, test-time augmentation, re-estimated BatchNorm and averages of several networks."""
+"""Batched inference: logits, test-time augmentation, re-estimated BatchNorm, averages of networks."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ from kit.precision import autocast, default_device
 TTA_VIEWS = {"none": 1, "flip": 2, "flip+shift": 10}
 MAX_SHIFT = 4  # pixels: as far as the random crop of training moves an image
 
-# (flip, rows down, columns right), nearest first and opposite shifts beside each other, so that any number of views
-# stays nearly centred: the first 2 are the flip, the first 10 add the four neighbours by one pixel.
+# (flip, rows down, columns right), nearest first and opposite shifts beside each other, so that any number of
+# views stays nearly centred: the first 2 are the flip, the first 10 add the four neighbours by one pixel.
 _SHIFTS = sorted(
     product(range(-MAX_SHIFT, MAX_SHIFT + 1), repeat=2),
     key=lambda shift: (shift[0] ** 2 + shift[1] ** 2, max(shift, (-shift[0], -shift[1]))),
@@ -39,15 +39,16 @@ def predict(
 ) -> Tensor:
     """Logits of every image, float32 (N, classes) on the CPU, in the order of `images`.
 
-    The model computes in eval mode on `device` (the first GPU if there is one) and gets its mode and device back.
-    With test-time augmentation the logits are the mean over the views, as in KellerJordan/cifar10-airbench.
+    The model computes in eval mode on `device` (by default the first GPU if there is one) and gets its mode
+    and device back. With test-time augmentation the logits are the mean over the views, as in
+    KellerJordan/cifar10-airbench; averaging probabilities instead measured the same within 0.15 points.
 
     Args:
         model: takes normalised float images (N, 3, 32, 32), gives logits (N, classes).
         images: uint8 (N, 3, 32, 32), N from 1.
-        tta: "none"; "flip" (2 views); "flip+shift" (10 views: the image and its four neighbours by one pixel, each
-            also mirrored); or a number of views from 1 to 162, taken from a list of mirrored shifts that starts
-            with these and goes on to 4 pixels.
+        tta: "none"; "flip" (2 views); "flip+shift" (10 views: the image and its four neighbours by one pixel,
+            each also mirrored); or a number of views from 1 to 162, the first of a list of mirrored shifts
+            that starts with these and goes on to 4 pixels.
         amp: the precision, one of kit.precision.PRECISIONS.
         batch_size: images at once; by default 2,048 on a GPU and 256 on a CPU.
 
@@ -57,9 +58,7 @@ def predict(
     views = _views(tta)
     device, batch_size = _placed(images, device, batch_size)
     with _evaluating(model, device), autocast(device, amp):
-        logits = [
-            _mean_over_views(model, batch, views).float() for batch in _batches(images, batch_size, device)
-        ]
+        logits = [_mean_over_views(model, _prepared(b, device), views) for b in images.split(batch_size)]
     return _finite(torch.cat(logits).cpu())
 
 
@@ -71,12 +70,12 @@ def reestimate_batchnorm(
     device: str | torch.device | None = None,
     batch_size: int | None = None,
 ) -> nn.Module:
-    """A copy of `model` whose BatchNorm means and variances are those of `images` (uint8 (N, 3, 32, 32), no labels).
+    """A copy of `model` with the BatchNorm means and variances of `images`, uint8 (N, 3, 32, 32), no labels.
 
     Nothing calls this unless you do. It learns from the images it will be scored on, which a competition may
     forbid (the course's rules do not say: ask before using it on the test file). It helps where images are
-    degraded (Schneider et al. 2020, arXiv:2006.16971) and can cost accuracy where they are merely other photos, as
-    in the competition's test.
+    degraded (Schneider et al. 2020, arXiv:2006.16971) and can cost accuracy where they are merely other
+    photos, as in the competition's test.
 
     Batches are drawn in a fixed shuffled order: a test file sorted by class would otherwise hide the variance
     between the classes. Dropout stays off.
@@ -93,9 +92,7 @@ def reestimate_batchnorm(
     if not norms:
         raise KitError("this model has no BatchNorm2d with running statistics to re-estimate")
     with torch.no_grad(), _evaluating(adapted, device), _collecting_statistics(norms), autocast(device, amp):
-        for chosen in order.tensor_split(
-            -(-len(order) // batch_size)
-        ):  # equal batches, for each counts the same
+        for chosen in order.tensor_split(-(-len(order) // batch_size)):  # each batch counts the same
             adapted(_prepared(images[chosen], device))
     return adapted
 
@@ -136,12 +133,12 @@ def average_models(models: Sequence[nn.Module], images: Tensor, **options) -> Av
 
 
 def budget_statement(networks: int, parameters: int, budget: int = PARAMETER_BUDGET) -> str:
-    """A sentence on whether `networks` networks with `parameters` trainable parameters together keep the budget."""
+    """A sentence on whether `networks` networks of `parameters` parameters together keep the budget."""
     relation = "within" if parameters <= budget else "over"
     return (
         f"{networks} {'network has' if networks == 1 else 'networks together have'} {parameters:,} trainable "
-        f"parameters, {relation} the budget of {budget:,}. Rules differ on whether the budget holds for each network "
-        "or for all of them together: ask the organisers before you submit an average."
+        f"parameters, {relation} the budget of {budget:,}. Rules differ on whether the budget holds for each "
+        "network or for all of them together: ask the organisers before you submit an average."
     )
 
 
@@ -149,9 +146,8 @@ def _views(tta: str | int) -> list[tuple[bool, int, int]]:
     text = str(tta)
     count = TTA_VIEWS.get(text) or (int(text) if text.isdecimal() else 0)
     if not 1 <= count <= len(VIEWS):
-        raise KitError(
-            f"tta has to be {', '.join(TTA_VIEWS)} or a number from 1 to {len(VIEWS)}, not {tta!r}"
-        )
+        names = ", ".join(TTA_VIEWS)
+        raise KitError(f"tta has to be {names} or a number of views from 1 to {len(VIEWS)}, not {tta!r}")
     return VIEWS[:count]
 
 
@@ -197,10 +193,6 @@ def _collecting_statistics(norms: list[nn.Module]) -> Iterator[None]:
             norm.momentum = momentum
 
 
-def _batches(images: Tensor, batch_size: int, device: torch.device) -> Iterator[Tensor]:
-    return (_prepared(batch, device) for batch in images.split(batch_size))
-
-
 def _prepared(batch: Tensor, device: torch.device) -> Tensor:
     return normalize(batch.to(device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
 
@@ -223,7 +215,7 @@ def _finite(logits: Tensor) -> Tensor:
     bad = int((~logits.isfinite()).any(1).sum())
     if bad:
         raise KitError(
-            f"the network answers {bad} of {len(logits)} images with NaN or infinity: its training diverged or its "
-            "weights are damaged; train again with a smaller lr, or set amp to fp32 if it was fp16"
+            f"the network answers {bad} of {len(logits)} images with NaN or infinity: its training diverged "
+            "or its weights are damaged; train again with a smaller lr, or set amp to fp32 if it was fp16"
         )
     return logits
