@@ -1,0 +1,118 @@
+"""Image operations on uint8 batches in which every image has its own operation and its own magnitude.
+
+These are the operations that AutoAugment, RandAugment, TrivialAugment, colour jitter and random rotation
+share. The arithmetic is that of `torchvision.transforms.functional` on uint8 CPU tensors, one image at a
+time, with the magnitudes of torchvision's auto-augment classes: the results are equal to the last bit. A
+`Plan` says which image gets what; it lives on the host, so that the sizes of the groups are known without
+asking the device.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kit.color import (
+    autocontrast,
+    brightness,
+    color,
+    contrast,
+    equalize,
+    hue,
+    invert,
+    posterize,
+    sharpness,
+    solarize,
+)
+from kit.geometry import rotate, shear_x, shear_y, translate_x, translate_y
+from kit.transfer import send
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do to each of N images, in S stages one after the other; host tensors.
+
+    Attributes:
+        operations: int64 (N, S), indices into `NAMES`; 0 leaves the image as it is.
+        magnitudes: float64 (N, S), signed, in the units of `NAMES`' functions.
+    """
+
+    operations: Tensor
+    magnitudes: Tensor
+
+
+def check_images(images: Tensor) -> None:
+    """Refuse anything but uint8 (N, 3, H, W).
+
+    Raises:
+        TypeError: `images` is not a uint8 tensor.
+        ValueError: the shape is another.
+    """
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8:
+        found = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(
+            f"images must be a torch.uint8 tensor (values 0 to 255), not {found}; augment before normalising"
+        )
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must have shape (N, 3, height, width), not {tuple(images.shape)}")
+
+
+def apply(images: Tensor, plan: Plan) -> Tensor:
+    """Carry out a plan: at each stage the images are sorted by operation and every group is computed at once.
+
+    Args:
+        images: uint8 (N, 3, H, W) on any device, any memory format; left unchanged.
+        plan: a plan for these N images.
+
+    Returns:
+        uint8 (N, 3, H, W) on the same device.
+
+    Raises:
+        TypeError: `images` is not uint8.
+        ValueError: the shape of `images` is another, or the plan is for another number of images.
+    """
+    check_images(images)
+    if len(plan.operations) != len(images):
+        raise ValueError(
+            f"the plan is for {len(plan.operations)} images, not {len(images)}; draw one for this batch"
+        )
+    images = images.contiguous()
+    place = torch.arange(len(images))  # place[i]: where image i lies at present
+    for operations, magnitudes in zip(plan.operations.T, plan.magnitudes.T, strict=True):
+        order = operations.argsort(stable=True)
+        images = images.index_select(0, send(place[order], images.device))
+        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
+        _apply_groups(images, operations[order], magnitudes[order])
+    return images.index_select(0, send(place, images.device))
+
+
+def _apply_groups(images: Tensor, operations: Tensor, magnitudes: Tensor) -> None:
+    """Overwrite `images`, sorted by operation, group by group."""
+    sizes = torch.bincount(operations, minlength=len(NAMES)).tolist()
+    start = 0
+    for name, size in zip(NAMES, sizes, strict=True):
+        group = slice(start, start + size)
+        if size and name != "Identity":
+            images[group] = OPERATIONS[name](images[group], magnitudes[group])
+        start += size
+
+
+OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ShearX": shear_x,
+    "ShearY": shear_y,
+    "TranslateX": translate_x,
+    "TranslateY": translate_y,
+    "Rotate": rotate,
+    "Brightness": brightness,
+    "Color": color,
+    "Contrast": contrast,
+    "Sharpness": sharpness,
+    "Posterize": posterize,
+    "Solarize": solarize,
+    "AutoContrast": autocontrast,
+    "Equalize": equalize,
+    "Invert": invert,
+    "Hue": hue,
+}
+NAMES = ("Identity", *OPERATIONS)
