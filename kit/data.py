@@ -1,36 +1,54 @@
 """Where CIFAR-10 comes from, as tensors, and how it is split into training and validation images."""
 
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torchvision.datasets import CIFAR10
 
-from kit import imagefolder
+from kit import imagefolder, official, places
+from kit.dataset import Dataset
 from kit.errors import KitError
+from kit.testfile import (
+    CompetitionTest,
+    find_competition_test,
+    load_competition_test,
+    write_competition_test,
+)
+
+__all__ = [
+    "CLASSES",
+    "SPLITS",
+    "CompetitionTest",
+    "Dataset",
+    "Split",
+    "find_competition_test",
+    "load",
+    "load_competition_test",
+    "split",
+    "write_competition_test",
+]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("paper", "holdout")
 HOLDOUT_FRACTION = 0.16  # the paper's 84:16, taken from the training images
 
 _DIGITS_TEST_FRACTION = 0.2
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Labelled images: uint8 (N,3,32,32), int64 labels (N,), class names, and in words what was read."""
-
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-    classes: tuple[str, ...]
-    source: str
+_SECONDS_WITHOUT_ANSWER = 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images to train on and to validate on, and the test images that neither touches (None for `paper`)."""
+    """Images to train on and to validate on, and the test images that neither touches (None for `paper`).
+
+    Images are uint8 (N,3,32,32) and labels int64 (N,).
+    """
 
     train_images: Tensor
     train_labels: Tensor
@@ -41,18 +59,26 @@ class Split:
 
 
 def load(source: str | Path = "auto") -> Dataset:
-    """Read CIFAR-10 (or `digits`) into memory.
+    """Read a dataset into memory.
 
     Args:
-        source: `auto`, `digits` (scikit-learn's handwritten digits) or a folder.
+        source: `auto` looks at $CIFAR10_DIR, Kaggle's mounts and ./data, and then downloads CIFAR-10 to ./data;
+            `digits` is scikit-learn's handwritten digits; anything else is a folder, or the official tar.gz.
 
     Raises:
-        KitError: nothing usable there.
+        KitError: nothing usable there, or images that are not CIFAR-10's ten classes of 32x32 pixels.
     """
     if source == "digits":
         return _digits()
-    images, cached = imagefolder.read(Path("data" if source == "auto" else source))
-    return Dataset(*images, source=f"image folder {source}" + (" (from the cache)" if cached else ""))
+    if source == "auto":
+        found = places.find_dataset() or _download(places.LOCAL)
+    else:
+        place = Path(source).expanduser()
+        found = places.find_form(place)
+        if found is None:
+            state = "holds no CIFAR-10" if place.is_dir() else "does not exist"
+            raise KitError(f"{place} {state}; pass a folder with {places.FORMS}, or auto, or digits")
+    return imagefolder.read(found) if imagefolder.holds_images(found) else official.read(found)
 
 
 def split(dataset: Dataset, how: str, seed: int) -> Split:
@@ -85,12 +111,12 @@ def split(dataset: Dataset, how: str, seed: int) -> Split:
 
 
 def _stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Ascending indices of the rest and of `fraction` of each class, at least one image a class."""
+    """Ascending indices of the rest and of `fraction` of each class, with one image or more of it in both."""
     generator = torch.Generator().manual_seed(seed)
     held = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
         members = (labels == label).nonzero().squeeze(1)
-        count = max(1, round(fraction * len(members)))
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
         held[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     return (~held).nonzero().squeeze(1), held.nonzero().squeeze(1)
 
@@ -108,3 +134,36 @@ def _digits() -> Dataset:
     classes = tuple(str(name) for name in digits.target_names)
     source = "scikit-learn's handwritten digits, enlarged to 32x32"
     return Dataset(images[train], labels[train], images[test], labels[test], classes, source)
+
+
+def _download(folder: Path) -> Path:
+    """Download the official batches with torchvision; a download that was cut off leaves nothing in `folder`."""
+    existed = folder.exists()
+    target = folder / official.FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as part, _impatient_sockets():
+            CIFAR10(part, download=True)
+            os.replace(Path(part, official.FOLDER), target)
+    except (OSError, RuntimeError) as error:  # torchvision tells a wrong checksum by RuntimeError
+        if official.holds_batches(target):  # another process of this training was faster
+            return target
+        if not existed:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise KitError(
+            f"CIFAR-10 was not found in {places.where_auto_looks()}, and the download failed ({error}); pass "
+            f"-p data digits, or -p data with a folder that holds {places.FORMS}, or set {places.VARIABLE} to one"
+        ) from None
+    return target
+
+
+@contextlib.contextmanager
+def _impatient_sockets() -> Iterator[None]:
+    """torchvision sets no time limit, and where a firewall swallows packets it would wait for minutes."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SECONDS_WITHOUT_ANSWER)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from kit import imagecache
+from kit.dataset import Dataset
 from kit.errors import KitError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -26,16 +27,6 @@ _MODES = ("RGB", "RGBA", "L", "P")  # eight bits a channel; Pillow would clip or
 _CHUNK = 500
 _THREADS = 8
 _SECONDS_BETWEEN_LINES = 3.0
-
-
-class ImageFolder(NamedTuple):
-    """Both parts of an image folder: uint8 images (N,3,32,32), int64 labels (N,), names of the classes."""
-
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-    classes: tuple[str, ...]
 
 
 class _File(NamedTuple):
@@ -50,14 +41,11 @@ def holds_images(folder: Path) -> bool:
     return all((folder / part).is_dir() for part in _PARTS)
 
 
-def read(folder: Path) -> tuple[ImageFolder, bool]:
+def read(folder: Path) -> Dataset:
     """Read an image folder, from the cache when no file of it has changed since.
 
     Classes are numbered in alphabetical order, which is the official order of CIFAR-10's ten names; within a
     class the images follow in the order of their file names. Grayscale images become RGB.
-
-    Returns:
-        The images, and whether they came from the cache.
 
     Raises:
         KitError: not ten classes, other classes in test than in train, an empty class, a file that is no
@@ -68,10 +56,12 @@ def read(folder: Path) -> tuple[ImageFolder, bool]:
     fingerprint = _fingerprint(folder, classes, train + test)
     tensors = imagecache.load(folder, fingerprint)
     if tensors is not None:
-        return ImageFolder(**tensors, classes=classes), True
+        return Dataset(
+            **tensors, classes=classes, source=f"image folder {folder}, decoded at an earlier start"
+        )
     tensors = _decode_both(folder, train, test)
     imagecache.store(folder, fingerprint, tensors)
-    return ImageFolder(**tensors, classes=classes), False
+    return Dataset(**tensors, classes=classes, source=f"image folder {folder}")
 
 
 def _classes(folder: Path) -> tuple[str, ...]:

@@ -48,6 +48,27 @@ def read_pickle(source: str | Path | BinaryIO, name: str = "the pickle") -> Any:
         ) from None
 
 
+def read_dictionary(source: str | Path | BinaryIO, name: str = "the pickle") -> dict[str, Any]:
+    """Read a pickled dictionary as `read_pickle` does, with keys of text whichever Python wrote it.
+
+    Raises:
+        KitError: as `read_pickle`, and where the pickle is no dictionary.
+    """
+    content = read_pickle(source, name)
+    if not isinstance(content, dict):
+        where = name if not isinstance(source, str | Path) else source
+        raise KitError(
+            f"{where} holds a {type(content).__name__} where a dictionary of arrays is needed; "
+            "download the original again"
+        )
+    return {as_text(key): value for key, value in content.items()}
+
+
+def as_text(value: Any) -> str:
+    """The text of a string that Python 2 or 3 pickled."""
+    return value.decode("latin1") if isinstance(value, bytes) else str(value)
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
