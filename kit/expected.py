@@ -256,12 +256,12 @@ def _reason(table: pd.DataFrame, line: Line, validation: float) -> str:
         return "Expect the line's figure."
     if (strays > expected).all():
         return (
-            "Too high is usual for a network that is sure of itself on photos of another kind; the line has "
-            "seen real submissions, so expect its figure."
+            "Too high is usual for a network that is sure of itself on photos of another kind; the line "
+            "has seen real submissions, so expect its figure."
         )
     return (
-        "Too low often means that the test file is read or normalised otherwise than in training: look at its "
-        "images beside their predictions before you submit."
+        "Too low often means that the test file is read or normalised otherwise than in training: look at "
+        "its images beside their predictions before you submit."
     )
 
 
@@ -269,6 +269,6 @@ def _board_noise(table: pd.DataFrame) -> str:
     share = table.expected[LINE] / 100
     noise = 196 * np.sqrt(share * (1 - share) / PUBLIC_IMAGES)
     return (
-        f"The public board scores {PUBLIC_IMAGES:,} images, so one score is uncertain by +-{noise:.1f} points "
-        "(95 %): differences there under about one point are noise."
+        f"The public board scores {PUBLIC_IMAGES:,} images, so one score is uncertain by {noise:.1f} points "
+        "either way (95 %): differences there under about one point are noise."
     )

@@ -57,7 +57,7 @@ def predict(
     """
     views = _views(tta)
     device, batch_size = _placed(images, device, batch_size)
-    with _evaluating(model, device), autocast(device, amp):
+    with evaluating(model, device), autocast(device, amp):
         logits = [_mean_over_views(model, _prepared(b, device), views) for b in images.split(batch_size)]
     return _finite(torch.cat(logits).cpu())
 
@@ -91,7 +91,7 @@ def reestimate_batchnorm(
     norms = [m for m in adapted.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
     if not norms:
         raise KitError("this model has no BatchNorm2d with running statistics to re-estimate")
-    with torch.no_grad(), _evaluating(adapted, device), _collecting_statistics(norms), autocast(device, amp):
+    with torch.no_grad(), evaluating(adapted, device), _collecting_statistics(norms), autocast(device, amp):
         for chosen in order.tensor_split(-(-len(order) // batch_size)):  # each batch counts the same
             adapted(_prepared(images[chosen], device))
     return adapted
@@ -166,8 +166,8 @@ def _placed(
 
 
 @contextmanager
-def _evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put the model on `device` in eval mode; give every module its mode, and the model its device, back."""
+def evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Within: the model on `device` in eval mode. After: every module's mode and the device as before."""
     modes = {module: module.training for module in model.modules()}
     home = next((p.device for p in model.parameters()), device)
     model.to(device).eval()

@@ -1,0 +1,87 @@
+"""How far estimates of accuracy without labels are from the truth, under made shifts.
+
+    python tests/benchmarks/expected_score.py --run runs/leaderboard --data data --out figures
+
+Prints one table of mean absolute errors. One half of the test images calibrates and sets the thresholds, the
+other is shifted and judged, so that no image is on both sides.
+"""
+
+import argparse
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kit import files
+from kit.answers import Answers
+from kit.data import load
+from kit.expected import METHODS, estimate_accuracy
+from kit.plots.scores import estimates_under_shifts
+from kit.predict import predict
+from kit.run import Run
+from kit.shifts import MADE_SHIFTS, answers_under
+
+
+def errors_under_shifts(source: Answers, changed: dict[tuple[str, str], Answers]) -> pd.DataFrame:
+    """A row a shift and strength: true accuracy, and each method's estimate, in %."""
+    rows = {}
+    for key, answers in changed.items():
+        estimates = estimate_accuracy(source, answers.logits, resamples=0).expected
+        rows[key] = {"true": 100 * answers.accuracy, **estimates}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["shift", "strength"])
+
+
+def mean_absolute_errors(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute error of each method in points: over all shifts, and for each strength, weak to strong."""
+    errors = table[list(METHODS)].sub(table.true, axis=0).abs()
+    level = table.groupby(level="shift", sort=False).cumcount()
+    columns = {"all": errors.mean()} | {f"strength {k + 1}": errors[level == k].mean() for k in range(3)}
+    return pd.DataFrame(columns).rename_axis("method")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--run", required=True, help="run folder, or its name under runs/")
+    parser.add_argument("--data", default="auto", help="as kit.data.load takes it")
+    parser.add_argument("--images", type=int, default=10_000, help="test images used, half of them shifted")
+    parser.add_argument("--tta", default="none", help="as kit.predict.predict takes it")
+    parser.add_argument("--out", type=Path, help="folder for table.csv and shifts.png")
+    options = parser.parse_args()
+    dataset, model, began = load(options.data), Run.load(options.run).model(), time.time()
+    order = np.random.default_rng(0).permutation(len(dataset.test_labels))[: options.images]
+    half = {"known": order[: len(order) // 2], "shifted": order[len(order) // 2 :]}
+    images, labels = ({k: v[i] for k, i in half.items()} for v in (dataset.test_images, dataset.test_labels))
+    source, plain = (
+        Answers(predict(model, images[k], tta=options.tta), labels[k], dataset.classes) for k in half
+    )
+    changed = answers_under(
+        model, images["shifted"], labels["shifted"], dataset.classes, MADE_SHIFTS, tta=options.tta
+    )
+    table = errors_under_shifts(source, changed)
+    report(plain, table)
+    if options.out:
+        save(table, options.out)
+    print(f"{len(table)} shifts of {len(plain):,} images: {time.time() - began:.0f} s, {platform.machine()}")
+
+
+def report(plain: Answers, table: pd.DataFrame) -> None:
+    """Print the table, what the shifts cost, and the methods' errors."""
+    level = table.groupby(level="shift", sort=False).cumcount()
+    costs = (100 * plain.accuracy - table.true).groupby(level).mean()
+    print(table.round(2).to_string())
+    print(f"\naccuracy on the unchanged half: {plain.accuracy:.2%}")
+    print(f"mean cost of the strengths in points: {', '.join(f'{cost:.1f}' for cost in costs)}\n")
+    print("mean absolute error in points", mean_absolute_errors(table).round(2).to_string(), sep="\n")
+
+
+def save(table: pd.DataFrame, folder: Path) -> None:
+    """Write table.csv and shifts.png, whole or not at all."""
+    files.write_text(folder / "table.csv", table.round(4).to_csv())
+    figure = estimates_under_shifts(table)
+    files.save_with(folder / "shifts.png", lambda path: figure.savefig(path, dpi=200, format="png"))
+
+
+if __name__ == "__main__":
+    main()
