@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def _remove(part: Path) -> None:
-    try:
+    with suppress(OSError):  # a folder that vanished or turned read-only keeps no part file of ours to remove
         part.unlink(missing_ok=True)
-    except OSError:  # a folder that vanished or turned read-only keeps no part file of ours to remove
-        pass
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

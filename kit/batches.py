@@ -1,0 +1,103 @@
+"""Batches: the training images on the device, shuffled, augmented and mixed a chunk at a time.
+
+Everything random is a function of (seed, epoch, place in the epoch, rank), never of what was drawn before. A resumed
+run therefore needs no generator states: going to its epoch and step gives the batches it would have had.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kit.augment import cutmix, mixup
+from kit.errors import KitError
+from kit.recipe import Recipe
+
+CPU = torch.device("cpu")
+CHUNK_IMAGES = 4096  # augmented at a time: large enough to hide launches, small enough to bound memory
+
+
+def stream(*position: int) -> torch.Generator:
+    """A CPU generator that is a function of `position` (whole numbers from 0) and independent of its neighbours'."""
+    seed = np.random.SeedSequence(position).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
+
+
+class Batches:
+    """Batches of one training set.
+
+    Args:
+        images: uint8 (N, 3, 32, 32); kept on the device, or pinned on the host where the device is too small.
+        labels: int64 (N,).
+        recipe: gives batch size, augmentation, mixing and seed.
+        classes: number of classes.
+        device: where the batches are wanted.
+        rank: which part of every batch is this process's, from 0.
+        world: number of processes that share a batch.
+
+    Raises:
+        KitError: the batch is larger than the training set or cannot be shared evenly.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, recipe: Recipe, classes: int,
+                 device: torch.device = CPU, rank: int = 0, world: int = 1):  # fmt: skip
+        if recipe.batch_size > len(images):
+            raise KitError(f"batch_size has to be at most the {len(images):,} training images, not {recipe.batch_size}")
+        if recipe.batch_size % world:
+            raise KitError(f"batch_size {recipe.batch_size} cannot be shared by {world} processes: use a multiple")
+        self.recipe, self.device, self.classes, self.rank, self.world = recipe, device, classes, rank, world
+        self.images, self.labels = _place(images, device), labels.to(device)
+        self.pipeline = recipe.pipeline()
+        self.steps = len(images) // recipe.batch_size
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield this rank's batches of an epoch from step `start`: normalised float32 images and targets.
+
+        Targets are int64 classes (n,), or float32 shares (n, classes) where the recipe mixes images. The images left
+        over by the last full batch wait for another epoch's shuffle.
+        """
+        local = self.recipe.batch_size // self.world
+        order = torch.randperm(len(self.images), generator=stream(self.recipe.seed, epoch))
+        order = order[: self.steps * self.recipe.batch_size].view(self.steps, self.world, local)[:, self.rank]
+        stride = max(CHUNK_IMAGES // local, 1)
+        firsts = range(start - start % stride, self.steps, stride)
+        chunks = ((first, *self._gather(order[first : first + stride].flatten())) for first in firsts)
+        for first, images, labels in _one_ahead(chunks):
+            images, targets = self.augmented(images, labels, stream(self.recipe.seed, epoch, first, self.rank))
+            batches = zip(images.split(local), targets.split(local), strict=True)
+            yield from (batch for step, batch in enumerate(batches, first) if step >= start)
+
+    def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        on_device = rows.to(self.device, non_blocking=True)
+        if self.images.device == self.device:
+            return self.images[on_device], self.labels[on_device]
+        return self.images[rows].pin_memory().to(self.device, non_blocking=True), self.labels[on_device]
+
+    def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What training sees of uint8 images (n, 3, 32, 32) and labels (n,), a chunk that `epoch` cuts into batches."""
+        images = self.pipeline(images, generator)
+        mixes = [(mix, alpha) for mix, alpha in ((mixup, self.recipe.mixup_alpha), (cutmix, self.recipe.cutmix_alpha))
+                 if alpha]  # fmt: skip
+        if not mixes:
+            return images, labels
+        size = -(-len(images) // len(mixes))  # the order is random, so each half of a chunk may have its own mixing
+        parts = zip(mixes, images.split(size), labels.split(size), strict=False)
+        mixed = [mix(x, y, alpha, classes=self.classes, generator=generator) for (mix, alpha), x, y in parts]
+        return tuple(torch.cat(part) for part in zip(*mixed, strict=True))
+
+
+def _place(images: Tensor, device: torch.device) -> Tensor:
+    if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] // 4:
+        return images.pin_memory()
+    return images.to(device)
+
+
+def _one_ahead(items: Iterable[tuple]) -> Iterator[tuple]:
+    """Start the copy of the next chunk before the present one is used."""
+    iterator = iter(items)
+    current = next(iterator, None)
+    while current is not None:
+        following = next(iterator, None)
+        yield current
+        current = following

@@ -1,0 +1,67 @@
+"""Several processes, one a GPU, as torchrun starts them; one process is a world of its own."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+TIMEOUT = timedelta(minutes=10)  # longer than the first rank needs to evaluate, short enough not to hang for hours
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among those that train together."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process evaluates, writes and prints: rank 0."""
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """`model` with gradients averaged over the processes, where there are several."""
+        if self.size == 1:
+            return model
+        return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+
+    def share_buffers(self, *models: nn.Module | None) -> None:
+        """Give every process rank 0's BatchNorm statistics, as before every save and evaluation."""
+        if self.size > 1:
+            for model in models:
+                for buffer in model.buffers() if model else ():
+                    dist.broadcast(buffer, 0)
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum of `value` over the processes."""
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether any process says so; every process gets the same answer."""
+        return bool(self.total(torch.tensor(float(flag), device=device)).item()) if self.size > 1 else flag
+
+
+@contextmanager
+def joined_world() -> Iterator[World]:
+    """Join the processes that torchrun started, over NCCL on GPUs and gloo on CPUs, and leave them at the end."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield World()
+        return
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        backend = "nccl"
+    dist.init_process_group(backend, timeout=TIMEOUT)
+    try:
+        yield World(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()

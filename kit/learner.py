@@ -1,0 +1,145 @@
+"""Learner: a network with all that changes while it trains; what a checkpoint holds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from kit.batches import stream
+from kit.distributed import World
+from kit.lookahead import Lookahead
+from kit.optimization import build_ema, build_optimizer, build_schedule
+from kit.precision import autocast, precision
+from kit.recipe import Recipe
+
+COMPILE = ("auto", "on", "off")
+COMPILE_PAYS_FROM = 3_000_000  # images to train on, below which compiling takes longer than it saves
+
+
+class Learner:
+    """Network, optimizer, schedule, scaler and averaged weights of one training, with the number of steps done.
+
+    Args:
+        recipe: what to build.
+        classes: number of classes.
+        steps_per_epoch: steps that make an epoch, for the schedule.
+        device: where to compute.
+        amp: one of kit.precision.PRECISIONS.
+        compile: auto, on or off; `auto` compiles on GPUs where the run is long enough to pay for it.
+        world: the processes that train together.
+    """
+
+    def __init__(self, recipe: Recipe, classes: int, steps_per_epoch: int, device: torch.device,
+                 amp: str = "auto", compile: str = "auto", world: World | None = None):  # fmt: skip
+        self.recipe, self.device, self.amp = recipe, device, amp
+        self.world = world or World()
+        torch.manual_seed(recipe.seed)
+        self.model = recipe.build_model(classes).to(device, memory_format=torch.channels_last)
+        self.forward = self.world.wrap(self.model, device)
+        self.optimizer = build_optimizer(recipe, self.model.parameters())
+        self.schedule = build_schedule(recipe, self.optimizer, steps_per_epoch)
+        half = precision(device, amp) == torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=half)
+        self.ema = build_ema(recipe, self.model)
+        self.steps = 0
+        self.totals = torch.zeros(4, dtype=torch.float64, device=device)  # loss, hits, gradient norm, images
+        images = recipe.epochs * steps_per_epoch * recipe.batch_size
+        pays = device.type == "cuda" and images >= COMPILE_PAYS_FROM
+        self.compiled = compile == "on" or (compile == "auto" and pays)
+        if self.compiled:
+            self._compile()
+
+    def _compile(self) -> None:
+        alone_on_gpu = self.device.type == "cuda" and self.world.size == 1
+        self._eager = self.forward
+        self.forward = torch.compile(self.forward, mode="reduce-overhead" if alone_on_gpu else "default")
+        self.step = self._first_compiled_step
+
+    def _first_compiled_step(self, images: Tensor, targets: Tensor) -> None:
+        """Compilation happens at the first call; where it fails, go on without it."""
+        del self.step
+        before = [b.clone() for b in self.model.buffers()]
+        try:
+            self.step(images, targets)
+        except Exception as error:  # compilers fail in too many ways to name
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            print(f"torch.compile failed ({type(error).__name__}), so training goes on without it", flush=True)
+            self.forward = self._eager
+            for buffer, old in zip(self.model.buffers(), before, strict=True):
+                buffer.copy_(old)
+            self.optimizer.zero_grad()
+            self.step(images, targets)
+
+    def step(self, images: Tensor, targets: Tensor) -> None:
+        """One step of training, without waiting for the device.
+
+        Args:
+            images: float32 (n, 3, 32, 32), normalised.
+            targets: int64 (n,) classes or float32 (n, classes) shares.
+        """
+        if self.recipe.dropout:  # dropout alone draws from the device: seeded by the step, a resume draws the same
+            torch.manual_seed(int(stream(self.recipe.seed, self.steps, self.world.rank).initial_seed()))
+        self.model.train()
+        with autocast(self.device, self.amp):
+            logits = self.forward(images)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)
+        self.steps += 1
+        self._count(logits.detach(), loss.detach(), norm, targets)
+
+    def _count(self, logits: Tensor, loss: Tensor, norm: Tensor, targets: Tensor) -> None:
+        classes = targets.argmax(1) if targets.is_floating_point() else targets
+        hits = (logits.argmax(1) == classes).sum()
+        n = torch.full_like(loss, len(logits))
+        self.totals += torch.stack([loss * n, hits.to(loss), norm.to(loss) * n, n])
+
+    def take_totals(self) -> dict[str, float]:
+        """Mean loss, accuracy in % and gradient norm since the last call, over all processes; waits for the device."""
+        loss, hits, norm, images = self.world.total(self.totals.clone()).tolist()
+        self.totals.zero_()
+        return {"train_loss": loss / images, "train_accuracy": 100 * hits / images, "grad_norm": norm / images}
+
+    @contextmanager
+    def weights_to_judge(self) -> Iterator[nn.Module]:
+        """The network with the weights that are reported, saved and predict: averaged, else slow, else as they are."""
+        slow = isinstance(self.optimizer, Lookahead) and self.ema is None
+        with self.optimizer.slow_weights() if slow else nullcontext():
+            yield self.ema.module if self.ema is not None else self.model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain containers that `load_state_dict` continues from exactly; every process has to call it."""
+        return {
+            "steps": self.steps,
+            "totals": self.world.total(self.totals.clone()),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.state_dict() if self.ema is not None else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave."""
+        self.steps = state["steps"]
+        if self.world.leads:  # the totals are those of all processes together
+            self.totals.copy_(state["totals"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])

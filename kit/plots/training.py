@@ -1,0 +1,83 @@
+"""Figures of a training: its curves, the architecture, and several runs side by side."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kit.model import LayerSummary
+from kit.plots.style import styled
+
+
+def _curve(history: pd.DataFrame, columns: Mapping[str, str], ylabel: str, title: str, log: bool = False) -> Figure:
+    figure, axes = plt.subplots(figsize=(6.4, 3.6))
+    marker = "o" if len(history) < 3 else None  # a line of one point is invisible
+    for column, label in columns.items():
+        axes.plot(history["epoch"], history[column], label=label, marker=marker)
+    axes.set(xlabel="epoch", ylabel=ylabel, title=title)
+    if log:
+        axes.set_yscale("log")
+    if len(columns) > 1:
+        axes.legend()
+    return figure
+
+
+@styled
+def training_loss(history: pd.DataFrame) -> Figure:
+    """Training loss against epochs (the paper's Figure 2)."""
+    return _curve(history, {"train_loss": "training"}, "cross-entropy (nats)", "Training loss, on augmented images")
+
+
+@styled
+def validation_loss(history: pd.DataFrame) -> Figure:
+    """Loss on the validation images against epochs (the paper's Figure 3, its testing loss)."""
+    return _curve(history, {"validation_loss": "test"}, "cross-entropy (nats)", "Test loss, on the validation images")
+
+
+@styled
+def accuracy(history: pd.DataFrame) -> Figure:
+    """Both accuracies against epochs (the paper's Figure 4)."""
+    columns = {"train_accuracy": "training, augmented", "validation_accuracy": "validation"}
+    return _curve(history, columns, "accuracy (%)", "Accuracy")
+
+
+@styled
+def learning_rate(history: pd.DataFrame) -> Figure:
+    """Learning rate at the end of each epoch."""
+    return _curve(history, {"lr": "learning rate"}, "learning rate", "Learning rate at each epoch's end")
+
+
+@styled
+def gradient_norm(history: pd.DataFrame) -> Figure:
+    """Mean gradient norm of each epoch."""
+    return _curve(history, {"grad_norm": "gradient"}, "L2 norm", "Gradient norm, mean of each epoch", log=True)
+
+
+@styled
+def architecture(layers: Sequence[LayerSummary], title: str = "") -> Figure:
+    """A network as a stack of bars: output shape of each part, with bars as long as its parameters."""
+    figure, axes = plt.subplots(figsize=(8, 0.32 * len(layers) + 1.2))
+    counts = [layer.parameters for layer in layers]
+    names = [f"{layer.name} ({layer.kind})" for layer in layers]
+    axes.barh(range(len(layers)), counts)
+    longest = max(counts)
+    for y, layer in enumerate(layers):
+        shape = "x".join(map(str, layer.shape))
+        axes.text(layer.parameters + 0.01 * longest, y, f"{shape}   {layer.parameters:,}", va="center", fontsize=8)
+    axes.set_yticks(range(len(layers)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.28 * longest), xlabel="trainable parameters (output shape beside each bar)", title=title)
+    return figure
+
+
+@styled
+def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Validation accuracy against epochs of several runs in one figure."""
+    figure, axes = plt.subplots(figsize=(7.5, 4.2))
+    for name, history in histories.items():
+        marker = "o" if len(history) < 3 else None
+        axes.plot(history["epoch"], history["validation_accuracy"], label=name, marker=marker)
+    axes.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    axes.legend(fontsize=8, loc="lower right")
+    return figure

@@ -1,0 +1,160 @@
+"""Recipe: every hyper-parameter of a training, checked; RECIPES: the named ones.
+
+The defaults are the paper's final configuration, with what the paper leaves unnamed taken from its authors' notebook.
+"""
+
+from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any
+
+from kit import augment as augmentation
+from kit import model
+from kit.errors import KitError
+from kit.rules import Rule, rules_of, setting
+
+AUGMENTATIONS = ("crop", "reflect", "flip", "autoaugment", "randaugment", "trivialaugment")
+POLICIES = ("autoaugment", "randaugment", "trivialaugment")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The hyper-parameters of one training.
+
+    Raises:
+        KitError: a value has the wrong type or is out of range; the sentence lists what is allowed.
+    """
+
+    epochs: int = setting(200, "passes over the training images", low=1)
+    arch: str = setting("paper", "a row of ARCHITECTURES, or channels/blocks such as 64,128,256/4,5,3")
+    filter: str = setting("", "odd size of the filters, one or one a layer as 3,3,5; empty keeps arch's own")
+    skip_kernel: str = setting("", "odd size of the skip convolutions, one or one a layer; empty keeps arch's own")
+    pool: int = setting(0, "size of the average pool; 0 pools the whole last map", low=0)
+    dropout: float = setting(0.0, "probability between the two convolutions of a block", low=0, high=1, open_high=True)
+    batch_size: int = setting(128, "images a step, over all GPUs together", low=1)
+    optimizer: str = setting("sgd", "the optimizer", choices=("sgd", "nesterov", "adam", "adamw"))
+    lr: float = setting(0.1, "highest learning rate", low=0, open_low=True)
+    momentum: float = setting(0.9, "momentum of SGD, or beta1 of Adam", low=0, high=1, open_high=True)
+    weight_decay: float = setting(5e-4, "L2 regularization, added to the gradient (decoupled in adamw)", low=0)
+    schedule: str = setting("cosine", "course of the learning rate", choices=("cosine", "constant", "step"))
+    warmup: float = setting(0.0, "epochs of linear warm-up from zero", low=0)
+    lookahead_k: int = setting(5, "fast steps a slow step of Lookahead; 0 trains without Lookahead", low=0)
+    lookahead_alpha: float = setting(0.5, "how far the slow weights move towards the fast ones", low=0, high=1)
+    label_smoothing: float = setting(0.2, "share of the target spread over all classes", low=0, high=1, open_high=True)
+    augment: str = setting("crop+flip+autoaugment", "none, or any of " + ", ".join(AUGMENTATIONS) + " joined by +")
+    cutout: int = setting(8, "side of the square that Cutout blanks, in pixels; 0 blanks nothing", low=0, high=32)
+    jitter: float = setting(0.0, "strength of brightness, contrast and saturation jitter, half for hue", low=0, high=1)
+    rotation: float = setting(0.0, "largest random rotation in degrees", low=0, high=180)
+    mixup_alpha: float = setting(0.0, "alpha of Mixup's Beta distribution; 0 mixes nothing", low=0)
+    cutmix_alpha: float = setting(0.0, "alpha of CutMix's Beta distribution; 0 mixes nothing", low=0)
+    ema: float = setting(0.0, "decay a step of averaged weights; 0 averages nothing", low=0, high=1, open_high=True)
+    split: str = setting("paper", "which images validate: the official test images, or 16 % held out",
+                          choices=("paper", "holdout"))
+    seed: int = setting(1029, "seed of the weights, the order and the augmentation", low=0, high=2**32 - 1)
+
+    def __post_init__(self):
+        for f in fields(self):
+            object.__setattr__(self, f.name, f.metadata["rule"].check(f.name, getattr(self, f.name)))
+        self.pipeline()
+        if self.optimizer == "nesterov" and not self.momentum:
+            raise KitError("momentum has to be above 0 for the nesterov optimizer: use sgd for plain gradient steps")
+        if self.warmup > self.epochs:
+            raise KitError(f"warmup has to be at most the {self.epochs} epochs of the run, not {self.warmup:g}")
+        try:
+            model.parse(self.arch)
+            self._sizes("filter"), self._sizes("skip_kernel")
+        except ValueError as error:
+            raise KitError(str(error)) from None
+
+    def replace(self, **given: Any) -> "Recipe":
+        """A copy with the given settings; None keeps the recipe's own value.
+
+        Raises:
+            KitError: a name is unknown or a value is refused.
+        """
+        for name in given:
+            if name not in RULES:
+                near = get_close_matches(name, RULES, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise KitError(f"{name} is not a setting of a recipe{hint} (allowed: {', '.join(RULES)})")
+        return replace(self, **{k: v for k, v in given.items() if v is not None})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every setting by name, ready for JSON."""
+        return asdict(self)
+
+    def build_model(self, classes: int = 10) -> model.ResNet:
+        """The network, randomly initialised.
+
+        Raises:
+            KitError: the design variables contradict each other.
+        """
+        try:
+            return model.build(
+                self.arch,
+                filter=self._sizes("filter"),
+                skip_kernel=self._sizes("skip_kernel"),
+                pool=self.pool or None,
+                dropout=self.dropout or None,
+                classes=classes,
+            )
+        except ValueError as error:
+            raise KitError(str(error)) from None
+
+    def pipeline(self) -> "augmentation.Pipeline":
+        """The augmentation that training applies to every image.
+
+        Raises:
+            KitError: `augment` names something unknown, or two policies.
+        """
+        words = [w for w in self.augment.replace(" ", "").split("+") if w != "none"]
+        policies = [w for w in words if w in POLICIES]
+        if unknown := [w for w in words if w not in AUGMENTATIONS]:
+            raise KitError(
+                f"augment has to be {RULES['augment'].meaning}, not {self.augment!r} ({unknown[0]!r} is unknown)"
+            )
+        if len(policies) > 1:
+            raise KitError(f"augment takes one policy of {', '.join(POLICIES)}, not {' and '.join(policies)}")
+        return augmentation.Pipeline(
+            crop=4 if {"crop", "reflect"} & set(words) else 0,
+            padding="reflect" if "reflect" in words else "zero",
+            flip="flip" in words,
+            policy=policies[0] if policies else None,
+            jitter=self.jitter,
+            rotation=self.rotation,
+            cutout=self.cutout,
+        )
+
+    def _sizes(self, name: str) -> tuple[int, ...] | int | None:
+        text = getattr(self, name)
+        try:
+            sizes = tuple(int(v) for v in text.split(",")) if text else ()
+        except ValueError:
+            raise KitError(f"{name} has to be {RULES[name].meaning}, not {text!r}") from None
+        return sizes[0] if len(sizes) == 1 else sizes or None
+
+
+RULES: dict[str, Rule] = rules_of(Recipe)
+
+RECIPES: dict[str, Recipe] = {
+    "paper": Recipe(),
+    "quick": Recipe(
+        epochs=6, arch="small", batch_size=256, optimizer="nesterov", lr=0.2, warmup=1, lookahead_k=0,
+        label_smoothing=0.1, augment="crop+flip", cutout=0,
+    ),
+    "digits": Recipe(
+        epochs=12, arch="tiny", batch_size=64, lr=0.1, warmup=1, label_smoothing=0.1, augment="crop", cutout=0,
+    ),
+}  # fmt: skip
+
+
+def recipe_named(name: str) -> Recipe:
+    """The row of RECIPES called `name`.
+
+    Raises:
+        KitError: there is no such row; the sentence lists them.
+    """
+    if name not in RECIPES:
+        near = get_close_matches(str(name), RECIPES, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise KitError(f"recipe {name!r} is not known{hint} (allowed: {', '.join(RECIPES)})")
+    return RECIPES[name]

@@ -1,0 +1,241 @@
+"""Run: the folder that a training leaves behind, and the places that the kit writes to."""
+
+import csv
+import io
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import torchvision
+from matplotlib.figure import Figure
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from kit import files
+from kit.errors import KitError
+from kit.model import ResNet
+from kit.recipe import Recipe
+
+WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
+
+
+def workspace() -> Path:
+    """The folder that holds runs/ and submissions/: the checkout where it can be written, else the working folder."""
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "notebooks").is_dir() and os.access(root, os.W_OK) else Path.cwd()
+
+
+class Run:
+    """A run folder: configuration, history, figures, weights and checkpoint of one training.
+
+    `Run("paper")` names `runs/paper` of the workspace whether or not it exists; a name with a slash, or an absolute
+    path, is a folder as it stands.
+
+    Raises:
+        KitError: the name holds characters that do not belong into a folder's name.
+    """
+
+    def __init__(self, name: str | Path):
+        path = Path(name or "paper")
+        if not path.is_absolute() and len(path.parts) == 1:
+            if not re.fullmatch(r"[\w.+-]+", str(name)) or str(name).startswith("."):
+                raise KitError(f"run has to be a name of letters, digits and . _ + - like paper-2, not {str(name)!r}")
+            path = workspace() / "runs" / path
+        self.folder = path
+
+    @classmethod
+    def load(cls, name: str | Path = "") -> "Run":
+        """The existing run of that name; of no name, the one that was started last.
+
+        Raises:
+            KitError: there is no such run; the sentence lists those that exist.
+        """
+        runs = sorted(all_runs(), key=lambda run: run.config_path.stat().st_mtime)
+        run = cls(name) if name or not runs else runs[-1]
+        if not run.config_path.is_file():
+            others = ", ".join(sorted(r.name for r in all_runs(run.folder.parent))) or "none yet"
+            raise KitError(f"there is no run in {run.folder}: train one first, or choose one of runs/ ({others})")
+        return run
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the run was: recipe, versions, device, commit, command, data, classes, parameters."""
+        return files.read_json(self.config_path)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The run's recipe."""
+        return Recipe(**self.config["recipe"])
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row an epoch; empty before the first epoch ended."""
+        path = self.folder / "history.csv"
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The final figures; empty while the run is unfinished."""
+        path = self.folder / "metrics.json"
+        return files.read_json(path) if path.is_file() else {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch is over and the final figures are written."""
+        return (self.folder / "metrics.json").is_file()
+
+    def model(self, weights: str = "last") -> ResNet:
+        """The trained network in evaluation mode, on the CPU.
+
+        Args:
+            weights: "last" epoch, or "best" epoch as chosen on the validation images.
+
+        Raises:
+            KitError: the weights are missing or do not fit the run's architecture.
+        """
+        network = self.recipe.build_model(len(self.config["classes"]))
+        try:
+            network.load_state_dict(load_file(self.weights_path(weights)))
+        except (RuntimeError, SafetensorError) as error:
+            raise KitError(
+                f"{self.weights_path(weights)} does not fit the run's architecture ({str(error).splitlines()[0]}): "
+                "train the run again"
+            ) from None
+        return network.eval().to(memory_format=torch.channels_last)
+
+    def weights_path(self, weights: str = "last") -> Path:
+        """The file of the "last" or "best" weights.
+
+        Raises:
+            KitError: the word is unknown or the file is missing.
+        """
+        if weights not in WEIGHTS:
+            raise KitError(f"weights has to be one of {', '.join(WEIGHTS)}, not {weights!r}")
+        path = self.folder / WEIGHTS[weights]
+        if not path.is_file():
+            raise KitError(f"{path} is missing: the run has not finished an epoch yet; train it first")
+        return path
+
+    def summary(self) -> str:
+        """The run's accuracy and number of parameters in words."""
+        config, figures, rows = self.config, self.metrics, self.history
+        size = f"number of parameters {config['parameters']:,} (5,000,000 are allowed)"
+        if not self.finished:
+            how = "run the same command again to go on"
+            return f"unfinished: {len(rows)} of {config['recipe']['epochs']} epochs; {how}\n{size}"
+        lines = [
+            f"final accuracy {figures['last_accuracy']:.2f} % on {figures['validation_images']:,} validation images "
+            f"({figures['split']} split, last epoch)",
+            f"best epoch {figures['best_epoch']} of {figures['epochs']}: {figures['best_accuracy']:.2f} %, "
+            "chosen on these same images",
+            f"accuracy on the training images without augmentation {figures['train_accuracy']:.2f} %",
+        ]
+        if "test_accuracy" in figures:
+            lines.append(f"accuracy on the official test images, used once {figures['test_accuracy']:.2f} %")
+        return "\n".join([*lines, size])
+
+    def save_weights(self, weights: str, state: dict[str, Tensor], **metadata: str) -> None:
+        """Write "last" or "best" weights with a note of what they are (text to text)."""
+        tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+        files.write_bytes(self.folder / WEIGHTS[weights], save(tensors, metadata))
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Write everything that a resume needs."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        files.write_bytes(self.checkpoint_path, buffer.getbuffer())
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """What the last checkpoint holds, or None where there is none.
+
+        Raises:
+            KitError: the file is damaged.
+        """
+        if not self.checkpoint_path.is_file():
+            return None
+        try:
+            return torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds, by where the damage lies
+            raise KitError(
+                f"{self.checkpoint_path} cannot be read ({type(error).__name__}): delete it to start the run over"
+            ) from None
+
+    def save_history(self, rows: Iterable[dict[str, float]]) -> None:
+        """Write the rows of all epochs so far."""
+        rows, text = list(rows), io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        files.write_text(self.folder / "history.csv", text.getvalue())
+
+    def save_figure(self, figure: Figure, name: str) -> Figure:
+        """Save a figure as `<name>.png` at print resolution and return it."""
+        with files.replacing(self.folder / f"{name}.png") as part:
+            figure.savefig(part, format="png", dpi=200)
+        return figure
+
+    def clear(self) -> None:
+        """Remove the files of an earlier training, so that the run starts over."""
+        for name in (*WEIGHTS.values(), "history.csv", "metrics.json", "checkpoint.pt", "config.json"):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def all_runs(folder: Path | None = None) -> list[Run]:
+    """The runs below `folder` (default: runs/ of the workspace), sorted by name."""
+    folder = folder or workspace() / "runs"
+    return [Run(path.parent.resolve()) for path in sorted(folder.glob("*/config.json"))]
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Versions, device, threads, commit and command, as kept in config.json."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        match = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        match = None
+    return match[1] if match else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True)
+    except OSError:  # no git on this machine
+        return None
+    return answer.stdout.strip() or None

@@ -1,0 +1,218 @@
+"""The training loop; also `python -m kit.train`, the entry for torchrun.
+
+    torchrun --nproc_per_node=2 -m kit.train --data data --run paper --recipe paper --epochs 200
+"""
+
+import math
+import sys
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kit import files, parameters
+from kit.augment import MEAN, STD
+from kit.batches import Batches
+from kit.data import Dataset, Split, load, split
+from kit.distributed import joined_world
+from kit.errors import KitError
+from kit.interrupt import Stopped, StopRequest
+from kit.learner import Learner
+from kit.log import RunLog
+from kit.model import check_budget, count_parameters
+from kit.precision import default_device, precision
+from kit.predict import predict
+from kit.recipe import Recipe
+from kit.run import Run, describe_machine
+
+CHECKPOINT_SECONDS = 120.0  # the most that a killed run loses
+EPOCH_SECONDS = 20.0  # epochs that end closer together than this share a checkpoint
+AGREE_STEPS = 16  # processes that train together agree about stopping at every such step
+
+
+def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", compile: str = "auto", resume: bool = True,
+          max_hours: float | None = None, device: torch.device | None = None,
+          checkpoint_seconds: float = CHECKPOINT_SECONDS) -> Run:  # fmt: skip
+    """Train `recipe` on `dataset` into the folder of `run`, going on from its checkpoint where there is one.
+
+    Args:
+        recipe: what to train.
+        dataset: images and labels.
+        run: where config, history, metrics, weights and checkpoint go.
+        amp: precision, one of kit.precision.PRECISIONS.
+        compile: auto, on or off.
+        resume: False starts over where the folder holds a run already.
+        max_hours: stop cleanly after so many hours; the run stays unfinished and can be resumed.
+        device: default: the GPU where there is one.
+        checkpoint_seconds: time between checkpoints inside an epoch.
+
+    Returns:
+        `run`; its `finished` is False where max_hours ended it early.
+
+    Raises:
+        KitError: the network is over the budget, the run folder holds another recipe's run, or the loss diverged.
+        Stopped: SIGTERM or SIGINT came; everything is saved.
+    """
+    device = device or default_device()
+    _check_before_work(recipe, run, amp, device, len(dataset.classes), resume)
+    with joined_world() as world, StopRequest(max_hours) as stop:
+        device = default_device() if world.size > 1 else device
+        parts = split(dataset, recipe.split, recipe.seed)
+        batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device,
+                          world.rank, world.size)  # fmt: skip
+        learner = Learner(recipe, len(dataset.classes), batches.steps, device, amp, compile, world)
+        log = _continued(run, learner, resume)
+        if world.leads and not run.finished:
+            _write_config(run, learner, dataset)
+        if not run.finished and _loop(learner, batches, parts, log, stop, checkpoint_seconds):
+            _finish(learner, batches, parts, log)
+        return run
+
+
+def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: StopRequest,
+          checkpoint_seconds: float) -> bool:  # fmt: skip
+    """Train until the last epoch is over; False where max_hours came first."""
+    world, device, epochs = learner.world, learner.device, learner.recipe.epochs
+    for epoch in range(learner.steps // batches.steps, epochs):
+        for images, targets in batches.epoch(epoch, start=learner.steps % batches.steps):
+            learner.step(images, targets)
+
+            if world.size == 1 or learner.steps % AGREE_STEPS == 0:
+                if world.any(stop.reason is not None, device):
+                    log.save(learner)
+                    return _say_how_to_go_on(log, learner, batches, stop)
+                if world.any(log.age > checkpoint_seconds, device):
+                    log.save(learner)
+
+        world.share_buffers(learner.model, learner.ema)
+        row = {"lr": learner.schedule.get_last_lr()[0]} | _finite(learner.take_totals(), epoch + 1)
+        log.end_training_of_epoch()
+        if world.leads:
+            with learner.weights_to_judge() as model:
+                row |= evaluate(model, parts.validation_images, parts.validation_labels, learner.amp, device)
+                log.end_epoch(row, batches.steps * learner.recipe.batch_size, model)
+            log.print_row(epochs)
+        if world.any(log.age > EPOCH_SECONDS, device) or epoch + 1 == epochs:
+            log.save(learner)
+    return True
+
+
+def evaluate(model: nn.Module, images: Tensor, labels: Tensor, amp: str, device: torch.device) -> dict[str, float]:
+    """Mean cross-entropy (in nats, without smoothing) and accuracy in % on uint8 images (N, 3, 32, 32)."""
+    logits = predict(model, images, amp=amp, device=device)
+    accuracy = 100 * (logits.argmax(1) == labels).double().mean()
+    return {"validation_loss": F.cross_entropy(logits, labels).item(), "validation_accuracy": accuracy.item()}
+
+
+def _check_before_work(recipe: Recipe, run: Run, amp: str, device: torch.device, classes: int, resume: bool) -> None:
+    """Refuse what is bound to fail, in a moment, before images are copied and folders made."""
+    precision(device, amp)
+    try:
+        check_budget(recipe.build_model(classes))
+    except ValueError as error:
+        raise KitError(str(error)) from None
+    if not run.config_path.is_file() or not resume:
+        return
+    earlier, wanted = run.config["recipe"], recipe.as_dict()
+    if changed := [f"{k} {earlier.get(k)!r}, not {v!r}" for k, v in wanted.items() if earlier.get(k) != v]:
+        raise KitError(
+            f"{run.folder} holds a run of another recipe ({'; '.join(changed[:3])}): "
+            "choose another name with run, or start over with resume False"
+        )
+
+
+def _continued(run: Run, learner: Learner, resume: bool) -> RunLog:
+    """The record of the run, with `learner` brought to its checkpoint where there is one."""
+    if not resume and learner.world.leads:
+        run.clear()
+    state = run.load_checkpoint() if resume else None
+    if state is None:
+        return RunLog(run)
+    learner.load_state_dict(state["learner"])
+    if learner.world.leads and not run.finished:
+        print(f"going on with {run.folder} after {len(state['rows'])} of {learner.recipe.epochs} epochs", flush=True)
+    return RunLog(run, state)
+
+
+def _write_config(run: Run, learner: Learner, dataset: Dataset) -> None:
+    files.write_json(
+        run.config_path,
+        {
+            "recipe": learner.recipe.as_dict(),
+            "data": dataset.source,
+            "classes": list(dataset.classes),
+            "parameters": count_parameters(learner.model),
+            "normalisation": {"mean": list(MEAN), "std": list(STD)},
+            "amp": str(precision(learner.device, learner.amp)).removeprefix("torch."),
+            "compiled": learner.compiled,
+            "processes": learner.world.size,
+            **describe_machine(learner.device),
+        },
+    )
+
+
+def _finite(totals: dict[str, float], epoch: int) -> dict[str, float]:
+    if not math.isfinite(totals["train_loss"]):
+        raise KitError(f"the training loss is not a number in epoch {epoch}: lower lr, or lengthen warmup")
+    return totals
+
+
+def _say_how_to_go_on(log: RunLog, learner: Learner, batches: Batches, stop: StopRequest) -> bool:
+    epoch, step = divmod(learner.steps, batches.steps)
+    message = (
+        f"stopped by {stop.reason or 'another process'} in epoch {epoch + 1}, after step {step} of {batches.steps}; "
+        f"everything is saved in {log.run.folder}: run the same command again to go on"
+    )
+    if learner.world.leads:
+        print(message, flush=True)
+    if stop.signum is not None:
+        raise Stopped(message, stop.signum)
+    return False
+
+
+def _finish(learner: Learner, batches: Batches, parts: Split, log: RunLog) -> None:
+    """Measure the last epoch's weights on the training images as they are, and write the final figures."""
+    if not learner.world.leads:
+        return
+    last, best, device = log.rows[-1], log.best, learner.device
+    with learner.weights_to_judge() as model:
+        plain = evaluate(model, parts.train_images, parts.train_labels, learner.amp, device)
+        figures = {
+            "last_accuracy": last["validation_accuracy"],
+            "last_loss": last["validation_loss"],
+            "best_accuracy": best["validation_accuracy"],
+            "best_epoch": best["epoch"],
+            "best_was_chosen_on": "the validation images themselves, so it flatters",
+            "train_accuracy": plain["validation_accuracy"],
+            "train_loss": plain["validation_loss"],
+        }
+        if parts.test_images is not None:
+            held = evaluate(model, parts.test_images, parts.test_labels, learner.amp, device)
+            figures |= {"test_accuracy": held["validation_accuracy"], "test_loss": held["validation_loss"]}
+    figures |= {
+        "split": learner.recipe.split,
+        "validation_images": len(parts.validation_images),
+        "epochs": learner.recipe.epochs,
+        "parameters": count_parameters(learner.model),
+        "train_seconds": sum(row["seconds"] for row in log.rows),
+        "wall_seconds": log.wall_seconds,
+    }
+    files.write_json(log.run.folder / "metrics.json", figures)
+
+
+def main(arguments: list[str]) -> int:
+    """Train from the command line: `--name value` for every parameter of the train notebook."""
+    try:
+        settings = parameters.from_arguments("train", arguments)
+        train(settings.recipe, load(settings.data), Run(settings.run), amp=settings.amp, compile=settings.compile,
+              resume=settings.resume, max_hours=settings.hours)  # fmt: skip
+    except KitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        return 128 + stopped.signum
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

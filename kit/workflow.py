@@ -1,0 +1,61 @@
+"""From images to a checked CSV: the notebooks in order, on CIFAR-10 or, as the demo, on embedded digits."""
+
+from typing import Any
+
+import pandas as pd
+import torch
+
+from kit.data import load, write_competition_test
+from kit.notebook import execute_all
+from kit.parameters import NOTEBOOKS, check
+from kit.run import Run, workspace
+from kit.submission import check_submission
+
+STEPS = ("explore", "train", "misclassification", "submit")
+DEMO = {"data": "digits", "run": "demo"}
+
+
+def run_notebooks(given: dict[str, Any]) -> Run:
+    """Run explore, train, misclassification and submit with the given parameters, each with those that are its own.
+
+    Args:
+        given: parameters by name; None keeps a notebook's own value.
+
+    Raises:
+        KitError: a parameter is refused, or a notebook failed.
+    """
+    given = {k: v for k, v in given.items() if v is not None}
+    trained = Run(check("train", {k: v for k, v in given.items() if k in NOTEBOOKS["train"]}).run)
+    shared = given | {"run": str(trained.folder)}
+    parameters = {name: {k: v for k, v in shared.items() if k in NOTEBOOKS[name]} for name in STEPS}
+    execute_all(list(STEPS), parameters, trained.folder)
+    print(trained.summary())
+    return trained
+
+
+def demo() -> None:
+    """All five notebooks on scikit-learn's handwritten digits, with a competition file made of the held-out digits.
+
+    Raises:
+        KitError: a notebook failed, or the CSV is not what Kaggle would take.
+    """
+    digits = load("digits")
+    trained, ids = Run(DEMO["run"]), torch.arange(len(digits.test_images))
+    test_file = trained.folder / "digits_test.pkl"
+    write_competition_test(test_file, digits.test_images, ids)
+    parameters = {
+        "explore": {"data": "digits", "recipe": "digits"},
+        "train": DEMO | {"recipe": "digits", "resume": False},
+        "misclassification": DEMO,
+        "submit": DEMO | {"test_file": str(test_file)},
+    }
+    print("five notebooks on handwritten digits; each executed copy is yours to read")
+    execute_all([*STEPS, "ablation"], parameters, trained.folder)
+    csv = workspace() / "submissions" / "demo.csv"
+    table = check_submission(csv, ids=ids)
+    print(trained.summary())
+    print(f"{csv}: {len(table)} rows, {_accuracy(table, digits.test_labels):.2f} % of the labels are right")
+
+
+def _accuracy(table: pd.DataFrame, labels: torch.Tensor) -> float:
+    return 100 * (torch.tensor(table.iloc[:, 1].astype(int).tolist()) == labels).double().mean().item()

@@ -1,0 +1,122 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Explore the images
+#
+# What there is to learn from: classes, samples, statistics, and what training really sees after augmentation.
+
+# %%
+# Find the kit: in this checkout, or attached read-only on Kaggle.
+import sys
+from pathlib import Path
+
+_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/..")]
+sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+
+# %% tags=["parameters"]
+data: str = "auto"  # where the images come from: auto, digits, or a folder
+recipe: str = "paper"  # a row of RECIPES, whose augmentation is shown
+augment: str = None  # none, or any of crop, reflect, flip, autoaugment, randaugment, trivialaugment joined by +
+cutout: int = None  # side of the square that Cutout blanks, in pixels, 0 for none
+jitter: float = None  # strength of brightness, contrast and saturation jitter, 0 for none
+rotation: float = None  # largest random rotation in degrees, 0 for none
+mixup_alpha: float = None  # alpha of Mixup, 0 for none
+cutmix_alpha: float = None  # alpha of CutMix, 0 for none
+split: str = None  # paper or holdout
+seed: int = None  # seed of the augmentation
+
+# %% [markdown]
+# The parameters are checked before any work, so that a misspelt one stops here.
+
+# %%
+import pandas as pd
+
+from kit.parameters import AUGMENTING, check
+
+settings = check("explore", globals())
+pd.Series({k: getattr(settings.recipe, k) for k in AUGMENTING}, name=settings.recipe_name).to_frame()
+
+# %% [markdown]
+# ## The data
+#
+# Images are kept as they are, 0 to 255; training normalises them with the constants below.
+
+# %%
+import kit.data
+from kit import plots
+
+dataset = kit.data.load(settings.data)
+parts = kit.data.split(dataset, settings.recipe.split, settings.recipe.seed)
+print(f"{dataset.source}: {len(parts.train_images):,} to train on, {len(parts.validation_images):,} to validate on")
+
+# %%
+import kit.augment
+
+pixels = dataset.train_images[::5].float() / 255
+measured = {"mean": pixels.mean((0, 2, 3)).tolist(), "deviation": pixels.std((0, 2, 3)).tolist()}
+used = {"mean used": kit.augment.MEAN, "deviation used": kit.augment.STD}
+pd.DataFrame(measured | used, index=["red", "green", "blue"]).round(4)
+
+# %% [markdown]
+# Every class has as many images as the others, so accuracy is a fair score.
+
+# %%
+counts = parts.train_labels.bincount().tolist()
+plots.class_counts(dict(zip(dataset.classes, counts, strict=True)), title="training images of each class")
+
+# %% [markdown]
+# The first images of each class: low resolution, any viewpoint, some that a person would hesitate over.
+
+# %%
+plots.class_samples(parts.train_images, parts.train_labels, dataset.classes)
+
+# %% [markdown]
+# Grey levels: many pixels are pure white, from pictures cut out on a plain background.
+
+# %%
+plots.pixel_histogram(dataset.train_images[::5])
+
+# %% [markdown]
+# ## Augmentation
+#
+# Each operation by itself on the same ten images, every image with its own draw.
+
+# %%
+from kit import autoaugment
+
+ways = {
+    "crop": kit.augment.random_crop,
+    "flip": kit.augment.random_flip,
+    "AutoAugment": autoaugment.autoaugment,
+    "RandAugment": autoaugment.randaugment,
+    "TrivialAugment": autoaugment.trivialaugment,
+    "jitter": lambda x: kit.augment.color_jitter(x, 0.2, 0.2, 0.2, 0.1),
+    "rotation": lambda x: kit.augment.random_rotation(x, 15),
+    "Cutout": lambda x: kit.augment.cutout(x.float()).byte(),
+}
+plots.augmentation_table(parts.train_images[:10], ways)
+
+# %% [markdown]
+# What training with this recipe really sees, from the very object that training uses: ten views of each of six images.
+
+# %%
+from kit.batches import Batches, stream
+
+batches = Batches(parts.train_images, parts.train_labels, settings.recipe, len(dataset.classes))
+six, their_labels = (x[:6].repeat_interleave(10, 0) for x in (parts.train_images, parts.train_labels))
+views, targets = batches.augmented(six, their_labels, stream(settings.recipe.seed))
+plots.training_views(views, targets, dataset.classes)

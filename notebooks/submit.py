@@ -1,0 +1,127 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Predict and submit
+#
+# From a trained run to a checked CSV, and to Kaggle if you say so.
+
+# %%
+# Find the kit: in this checkout, or attached read-only on Kaggle.
+import sys
+from pathlib import Path
+
+_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/..")]
+sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+
+# %% tags=["parameters"]
+data: str = "auto"  # where the images come from: auto, digits, or a folder
+run: str = ""  # name of the run folder under runs/, by default the one that was started last
+weights: str = "last"  # the epoch whose weights predict: last or best
+test_file: str = "auto"  # the test file of the competition, auto to look where the images are
+tta: str = "flip"  # test-time augmentation: none, flip, flip+shift, or a number of views
+header: str = "ID,Labels"  # the header of the CSV
+upload: bool = False  # send the CSV to Kaggle
+message: str = ""  # the description of the submission on Kaggle
+amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
+
+# %% [markdown]
+# The run to predict with. Its network has to be within the competition's budget.
+
+# %%
+from kit.data import load
+from kit.model import check_budget
+from kit.parameters import check
+from kit.run import Run
+
+settings = check("submit", globals())
+trained = Run.load(settings.run)
+network = trained.model(settings.weights)
+check_budget(network)
+print(f"{trained.folder}\n{trained.summary()}")
+
+# %% [markdown]
+# ## The images to label
+#
+# Both layouts of the competition's file are recognised by their content.
+
+# %%
+from kit.submission import images_to_label
+
+dataset = load(settings.data)
+test = images_to_label(settings.test_file, dataset)
+print(test.source)
+
+# %% [markdown]
+# Test images that were read or scaled wrongly differ from the training images here; real ones hardly do.
+
+# %%
+from kit.submission import warn_of_unlike_images
+
+warn_of_unlike_images(test.images, dataset.train_images).round(3)
+
+# %% [markdown]
+# ## Predictions
+
+# %%
+from kit import plots
+from kit.predict import predict
+from kit.submission import warn_of_unlikely_labels
+
+logits = predict(network, test.images, tta=settings.tta, amp=settings.amp)
+labels = logits.argmax(1)
+counts = warn_of_unlikely_labels(labels, dataset.classes)
+figure = plots.class_counts(counts.to_dict(), len(labels) / len(counts), "predictions of each class")
+trained.save_figure(figure, "predicted_counts")
+
+# %% [markdown]
+# The first forty images with their predicted class and its probability.
+
+# %%
+certainty = logits.softmax(1).amax(1)
+titles = [f"{dataset.classes[k]} {100 * p:.0f} %" for k, p in zip(labels[:40], certainty[:40], strict=True)]
+trained.save_figure(plots.image_grid(test.images[:40], titles), "predicted_samples")
+
+# %% [markdown]
+# ## The CSV
+#
+# Checked before it is written: one row an id, in the file's order, labels 0 to 9.
+
+# %%
+from kit.run import workspace
+from kit.submission import describe, parse_header, write_submission
+
+csv = None
+if test.from_competition:
+    target = workspace() / "submissions" / f"{trained.name}.csv"
+    about = describe(trained, settings.weights, settings.tta)
+    csv = write_submission(target, test.ids, labels, header=parse_header(settings.header), about=about)
+    print(csv, csv.read_text()[:60], sep="\n")
+else:
+    print("no CSV for upload: these are the official test images, not the competition's")
+
+# %% [markdown]
+# ## Upload
+#
+# Off by default: a day has few submissions.
+
+# %%
+from kit import competition
+
+if csv and settings.upload:
+    competition.submit(csv, settings.message)
+elif csv:
+    print(f'nothing was uploaded; to do it: python -m kit submit {csv} -m "{settings.message or trained.name}"')

@@ -1,0 +1,133 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Train
+#
+# One recipe, from random weights to a run folder that the other notebooks read. The loop itself is in `kit/train.py`.
+
+# %%
+# Find the kit: in this checkout, or attached read-only on Kaggle.
+import sys
+from pathlib import Path
+
+_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/..")]
+sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+
+# %% tags=["parameters"]
+data: str = "auto"  # where the images come from: auto, digits, or a folder
+run: str = ""  # name of the run folder under runs/, by default the name of the recipe
+recipe: str = "paper"  # a row of RECIPES, whose settings every value below overrides
+epochs: int = None  # passes over the training images, 1 or more
+arch: str = None  # a row of ARCHITECTURES, or channels and blocks such as 64,128,256/4,5,3
+filter: str = None  # odd size of the filters, one or one a layer such as 3,3,5
+skip_kernel: str = None  # odd size of the skip convolutions, one or one a layer
+pool: int = None  # size of the average pool, 0 for the whole last map
+dropout: float = None  # probability between the two convolutions of a block, 0 up to 1
+batch_size: int = None  # images a step, over all GPUs together
+optimizer: str = None  # sgd, nesterov, adam or adamw
+lr: float = None  # highest learning rate, above 0
+momentum: float = None  # momentum of SGD or beta1 of Adam, 0 up to 1
+weight_decay: float = None  # L2 regularization, 0 or more
+schedule: str = None  # cosine, constant, or step (by 0.1 at 50 % and 75 % of the run)
+warmup: float = None  # epochs of linear warm-up
+lookahead_k: int = None  # fast steps a slow step of Lookahead, 0 for none
+lookahead_alpha: float = None  # how far the slow weights move towards the fast ones, 0 to 1
+label_smoothing: float = None  # share of the target spread over all classes, 0 up to 1
+augment: str = None  # none, or any of crop, reflect, flip, autoaugment, randaugment, trivialaugment joined by +
+cutout: int = None  # side of the square that Cutout blanks, in pixels, 0 for none
+jitter: float = None  # strength of brightness, contrast and saturation jitter, 0 for none
+rotation: float = None  # largest random rotation in degrees, 0 for none
+mixup_alpha: float = None  # alpha of Mixup, 0 for none
+cutmix_alpha: float = None  # alpha of CutMix, 0 for none
+ema: float = None  # decay a step of averaged weights, 0 for none
+split: str = None  # paper (validate on the official test images) or holdout (16 % of the training images)
+seed: int = None  # seed of the weights, the order and the augmentation
+amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
+compile: str = "auto"  # torch.compile: auto (where the run is long enough to pay), on or off
+gpus: int = 1  # GPUs that share every batch
+resume: bool = True  # go on from the checkpoint of the run, False to start over
+max_hours: float = 0.0  # stop cleanly after so many hours, 0 for 11.5 on Kaggle and no limit elsewhere
+
+# %% [markdown]
+# The parameters are checked before any work: a misspelt or impossible one stops here, in the first seconds.
+
+# %%
+import pandas as pd
+
+from kit.parameters import check
+
+settings = check("train", globals())
+pd.Series(settings.recipe.as_dict(), name=f"recipe {settings.recipe_name}").to_frame()
+
+# %% [markdown]
+# ## The network
+#
+# The competition allows 5,000,000 trainable parameters; more stops here.
+
+# %%
+from kit import plots
+from kit.data import load
+from kit.model import PARAMETER_BUDGET, check_budget, summarize
+
+network = settings.recipe.build_model()
+parameters = check_budget(network)
+print(f"{parameters:,} trainable parameters of {PARAMETER_BUDGET:,} allowed")
+plots.architecture(summarize(network), f"{settings.recipe.arch}: {parameters:,} trainable parameters")
+
+# %% [markdown]
+# ## Training
+#
+# A row an epoch. Interrupting the kernel saves everything; running the cell again goes on from there.
+
+# %%
+from kit.launch import launch
+
+dataset = load(settings.data)
+print(f"{dataset.source}: {len(dataset.train_images):,} training images")
+trained = launch(settings, dataset)
+
+# %% [markdown]
+# ## The paper's three figures
+#
+# Training loss, test loss and accuracy against epochs. Training is measured on augmented images, so it lies below what
+# the network reaches on the images as they are.
+
+# %%
+trained.save_figure(plots.training_loss(trained.history), "training_loss")
+
+# %%
+trained.save_figure(plots.validation_loss(trained.history), "test_loss")
+
+# %%
+trained.save_figure(plots.accuracy(trained.history), "accuracy")
+
+# %% [markdown]
+# The learning rate that led there, and the gradients that it met.
+
+# %%
+trained.save_figure(plots.learning_rate(trained.history), "learning_rate")
+
+# %%
+trained.save_figure(plots.gradient_norm(trained.history), "gradient_norm")
+
+# %% [markdown]
+# ## The result
+#
+# The last epoch is what the submission uses. The best epoch was chosen on the validation images and flatters.
+
+# %%
+print(trained.summary())
