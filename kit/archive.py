@@ -31,9 +31,7 @@ def unpack(archive: str | Path, folder: str | Path) -> int:
         raise KitError(f"{archive} does not exist; run the download again") from None
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         archive.unlink()
-        raise KitError(
-            f"{archive} arrived damaged ({error}) and was removed; run the download again"
-        ) from None
+        raise KitError(f"{archive} arrived damaged ({error}) and was removed; run the download again") from None
     return len(members)
 
 
@@ -47,11 +45,7 @@ def _check(members: list[zipfile.ZipInfo], archive: Path, folder: Path) -> None:
         path = PurePosixPath(member.filename.replace("\\", "/"))
         is_link = stat.S_ISLNK(member.external_attr >> 16)
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link:
-            raise KitError(
-                f"{archive} holds {member.filename!r}, which reaches outside {folder}; it is not unpacked"
-            )
+            raise KitError(f"{archive} holds {member.filename!r}, which reaches outside {folder}; it is not unpacked")
     needed, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
     if needed > free:
-        raise KitError(
-            f"{archive} needs {needed / 1e9:.1f} GB unpacked and {free / 1e9:.1f} GB are free; make space"
-        )
+        raise KitError(f"{archive} needs {needed / 1e9:.1f} GB unpacked and {free / 1e9:.1f} GB are free; make space")

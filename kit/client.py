@@ -30,7 +30,7 @@ def connect() -> "KaggleApi":
     Raises:
         KitError: no client, no credentials, or Kaggle does not accept them.
     """
-    source = credentials.locate()
+    source, is_token = credentials.locate()
     rejected = (
         f"Kaggle does not accept the credentials from {source}: they are expired, revoked or mistyped; "
         f"create new ones at {credentials.TOKEN_PAGE}"
@@ -42,14 +42,12 @@ def connect() -> "KaggleApi":
             api = KaggleApi()
             retried(api.authenticate)
     except ImportError as error:
-        raise KitError(
-            f"the kaggle client cannot be imported ({error}); run `pip install kaggle six`"
-        ) from None
+        raise KitError(f"the kaggle client cannot be imported ({error}); run `pip install kaggle six`") from None
     except SystemExit:  # the client's way of saying that it tried every kind of credentials
-        raise KitError(rejected) from None
-    api.args = [
-        argument for argument in api.args if argument != "--verbose"
-    ]  # which prints the request headers
+        raise Refused(rejected) from None
+    if is_token and api.CONFIG_NAME_TOKEN not in api.config_values:
+        raise Refused(rejected)  # the client went on to weaker credentials, but would send this token all the same
+    api.args = [argument for argument in api.args if argument != "--verbose"]  # which prints the request headers
     return api
 
 

@@ -104,16 +104,12 @@ def _wait_for_score(api: "KaggleApi", row: Row, record: str | Path) -> Row:
 
 
 def _refresh(api: "KaggleApi", row: Row, record: str | Path) -> Row:
-    listed = next(
-        (each for each in upload.listed(api, row["competition"]) if str(each.ref) == row["ref"]), None
-    )
+    listed = next((each for each in upload.listed(api, row["competition"]) if str(each.ref) == row["ref"]), None)
     if listed is None:
         return row
     row = ledger.update(row["time"], record, **upload.outcome(listed))
     if row["status"] == "error":
-        raise KitError(
-            f"Kaggle could not score {row['file']}: {listed.error_description or 'no reason given'}"
-        )
+        raise KitError(f"Kaggle could not score {row['file']}: {listed.error_description or 'no reason given'}")
     return row
 
 
@@ -153,9 +149,7 @@ def _merge(rows: list[Row], listed: list[Any], slug: str) -> None:
 
 def _unanswered(rows: list[Row], slug: str, file_name: str, message: str) -> Row | None:
     for row in rows:
-        doubtful = (
-            row["competition"] == slug and row["status"] in ("sending", "unconfirmed") and not row["ref"]
-        )
+        doubtful = row["competition"] == slug and row["status"] in ("sending", "unconfirmed") and not row["ref"]
         if doubtful and (Path(row["file"]).name, row["message"]) == (file_name, message):
             return row
     return None

@@ -16,8 +16,8 @@ from kit.errors import KitError
 TOKEN_PAGE = "https://www.kaggle.com/settings/api"
 
 
-def locate() -> str:
-    """Say in words where the credentials are that the client will use.
+def locate() -> tuple[str, bool]:
+    """Say in words where the credentials are that the client will use, and whether they are an access token.
 
     A file that other users can read is pointed out on stderr and used all the same, as the client does.
 
@@ -26,7 +26,7 @@ def locate() -> str:
     """
     for look in (_session, _token_variable, _token_file, _legacy_key, _browser_login):
         if source := look():
-            return source
+            return source, look in (_session, _token_variable, _token_file)
     raise KitError(
         f"no Kaggle credentials found: create a token at {TOKEN_PAGE} and save it in ~/.kaggle/access_token "
         "(chmod 600), or set KAGGLE_API_TOKEN (on Colab: a secret of that name), or run `kaggle auth login`"
@@ -50,9 +50,7 @@ def _token_variable() -> str | None:
         _warn_if_readable(Path(value))
         return f"the file {value}"
     if value.startswith(("/", "~", ".")):
-        raise KitError(
-            "KAGGLE_API_TOKEN names a file that does not exist; correct the path or set the token itself"
-        )
+        raise KitError("KAGGLE_API_TOKEN names a file that does not exist; correct the path or set the token itself")
     _check_token(value, "KAGGLE_API_TOKEN")
     return "KAGGLE_API_TOKEN"
 
@@ -69,9 +67,7 @@ def _token_file() -> str | None:
 def _check_token(text: str, place: str) -> None:
     token = text.strip()
     if token.startswith("{"):
-        raise KitError(
-            f"{place} holds the text of a kaggle.json, not a token; save that text as {_legacy_file()}"
-        )
+        raise KitError(f"{place} holds the text of a kaggle.json, not a token; save that text as {_legacy_file()}")
     if not token or any(character.isspace() for character in token):
         raise KitError(f"{place} is not a token (one word without spaces); create a new one at {TOKEN_PAGE}")
 
@@ -84,15 +80,11 @@ def _legacy_key() -> str | None:
     path = _legacy_file()
     if not path.is_file():
         if any(variables.values()):
-            raise KitError(
-                "only one of KAGGLE_USERNAME and KAGGLE_KEY is set; set both, or use a token instead"
-            )
+            raise KitError("only one of KAGGLE_USERNAME and KAGGLE_KEY is set; set both, or use a token instead")
         return None
     content = _json(path)
     if not all(variables[name] or _is_word(content.get(name)) for name in variables):
-        raise KitError(
-            f'{path} must hold {{"username": ..., "key": ...}}; download it again from {TOKEN_PAGE}'
-        )
+        raise KitError(f'{path} must hold {{"username": ..., "key": ...}}; download it again from {TOKEN_PAGE}')
     _warn_if_readable(path)
     return str(path)
 
@@ -130,9 +122,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise KitError(
-            f"{path} cannot be read as text; give yourself access (chmod 600) or create it again"
-        ) from None
+        raise KitError(f"{path} cannot be read as text; give yourself access (chmod 600) or create it again") from None
 
 
 def _is_word(value: Any) -> bool:

@@ -240,15 +240,11 @@ def _follow(api: "KaggleApi", kernel: str, wait: bool) -> tuple[str, str]:
             except ValueError as error:  # the client's word for 401 and 403
                 if isinstance(error, requests.RequestException):
                     raise
-                raise client.Refused(
-                    f"Kaggle shows no kernel {kernel} to this account; check the name"
-                ) from None
+                raise client.Refused(f"Kaggle shows no kernel {kernel} to this account; check the name") from None
         state = answer.status.name.lower()
         print(f"{kernel}: {state}, {waited / 60:.0f} min", flush=True)
         if state not in ("queued", "running", "new_script", "cancel_requested") or not wait:
             return state, (answer.failure_message or "").strip()
         time.sleep(pause)
         waited += pause
-    raise KitError(
-        f"{kernel} is still {state} after half a day; look at https://www.kaggle.com/code/{kernel}"
-    )
+    raise KitError(f"{kernel} is still {state} after half a day; look at https://www.kaggle.com/code/{kernel}")

@@ -42,9 +42,7 @@ def fetch(api: "KaggleApi", kernel: str, stage: Path) -> None:
 def _is_wanted(path: PurePosixPath) -> bool:
     if path.is_absolute() or ".." in path.parts:
         return False
-    return path.parts[0] in ("runs", "submissions") or (
-        len(path.parts) == 1 and path.suffix in (".csv", ".ipynb")
-    )
+    return path.parts[0] in ("runs", "submissions") or (len(path.parts) == 1 and path.suffix in (".csv", ".ipynb"))
 
 
 def _fetch(url: str, path: Path) -> None:
@@ -64,7 +62,7 @@ def put_away(stage: Path, home: Path) -> list[Path]:
         here = workspace() / "runs" / run.name
         if _epochs(here) > _epochs(run):
             raise KitError(
-                f"{here} has {_epochs(here)} epochs, the kernel's run {_epochs(run)}; move yours away and pull again"
+                f"{here} has {_epochs(here)} epochs, the kernel {_epochs(run)}; move yours away and pull again"
             )
     brought = []
     for path in sorted(path for path in stage.rglob("*") if path.is_file()):

@@ -51,20 +51,14 @@ def rows(path: str | Path) -> list[Row]:
     if not path.exists() or path.stat().st_size == 0:
         return []
     try:
-        with path.open(
-            newline="", encoding="utf-8-sig"
-        ) as file:  # a spreadsheet program may have added the mark
+        with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet program may have added the mark
             reader = csv.DictReader(file, restval="", strict=True)
             found = list(reader)
     except (csv.Error, UnicodeDecodeError) as error:
         raise KitError(f"{path} is not a CSV file ({error}); repair it or move it away") from None
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing or any(None in row for row in found):
-        fault = (
-            f"lacks the columns {', '.join(missing)}"
-            if missing
-            else "has a row with more fields than columns"
-        )
+        fault = f"lacks the columns {', '.join(missing)}" if missing else "has a row with more fields than columns"
         raise KitError(f"{path} {fault}; repair it or move it away and a new ledger is started")
     return found
 

@@ -18,9 +18,7 @@ _FOLDED = {"_kg_hide-input": True, "jupyter": {"source_hidden": True}}
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def carry(
-    notebooks: Sequence[str | Path], parameters: Mapping[str, Any], before: str = "", after: str = ""
-) -> str:
+def carry(notebooks: Sequence[str | Path], parameters: Mapping[str, Any], before: str = "", after: str = "") -> str:
     """Join notebooks into one that runs in an empty folder without the kit installed.
 
     The kit's modules come first, one folded `%%writefile` cell each, so that whoever reads the notebook can
@@ -44,9 +42,7 @@ def carry(
     cells = [new_markdown_cell(_heading(paths)), *_package_cells()]
     cells += [new_code_cell(before)] * bool(before)
     for position, path in enumerate(paths):
-        cells += [new_code_cell("%reset -f")] * (
-            position > 0
-        )  # a namespace of its own, as in a kernel of its own
+        cells += [new_code_cell("%reset -f")] * (position > 0)  # a namespace of its own, as in a kernel of its own
         cells += _parameterized(path, parameters).cells
     cells += [new_code_cell(after)] * bool(after)
     for number, cell in enumerate(cells):
@@ -54,9 +50,7 @@ def carry(
     kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     text = nbformat.writes(new_notebook(cells=cells, metadata={"kernelspec": kernelspec}))
     if len(text.encode()) > LARGEST:
-        raise KitError(
-            f"the notebook has {len(text.encode()):,} bytes, Kaggle takes {LARGEST:,}; push fewer notebooks"
-        )
+        raise KitError(f"the notebook has {len(text.encode()):,} bytes, Kaggle takes {LARGEST:,}; push fewer notebooks")
     return text
 
 

@@ -44,9 +44,7 @@ def claim(path: Path, message: str, slug: str, record: str | Path) -> tuple[Row,
             return sent[-1]
         if same:  # a second attempt takes the place of the one that failed
             rows.remove(same[-1])
-        return ledger.add(
-            rows, identity | _origin(path, digest) | {"file": path.as_posix(), "status": "sending"}
-        )
+        return ledger.add(rows, identity | _origin(path, digest) | {"file": path.as_posix(), "status": "sending"})
 
     return ledger.edit(take, record), sent_before[0]
 
@@ -113,12 +111,8 @@ def _say_remaining(api: "KaggleApi", slug: str) -> None:
         return
     with client.answers("asking how many submissions are left today", slug=slug):
         limits = client.retried(api.competition_get_submission_limits, slug)
-    if (
-        limits.num_allowed_now == 0 and limits.num_total > 0
-    ):  # all zero: no team yet, the first submission makes one
-        when = (
-            "in this competition" if limits.limited_by_total else "today; the count starts anew at 00:00 UTC"
-        )
+    if limits.num_allowed_now == 0 and limits.num_total > 0:  # all zero: no team yet, the first submission makes one
+        when = "in this competition" if limits.limited_by_total else "today; the count starts anew at 00:00 UTC"
         made = f"{limits.num_today} made today, {limits.num_total} in all"
         raise client.Refused(f"no submission is left {when} ({made})")
     print(f"submissions left today: {limits.num_allowed_now} ({limits.num_today} made)")
@@ -143,9 +137,7 @@ def _submit(api: "KaggleApi", path: Path, row: Row) -> str:
                 raise
             time.sleep(client.pause_after(error, attempt))
     if answer.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:  # the file itself did not get through
-        raise KitError(
-            f"uploading {path.name} failed {printed.getvalue().strip()}".rstrip() + "; run this again"
-        )
+        raise KitError(f"uploading {path.name} failed {printed.getvalue().strip()}".rstrip() + "; run this again")
     return str(answer.ref) if answer.ref else _look_for(api, row, seen)
 
 
