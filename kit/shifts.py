@@ -5,12 +5,14 @@ three strengths that were written down before anything was measured on them. SMA
 network should hardly notice.
 """
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 
@@ -71,7 +73,14 @@ def _impulses(images: Tensor, share: float, generator: torch.Generator) -> Tenso
 
 
 def _jpeg(images: Tensor, quality: float, _: torch.Generator) -> Tensor:
-    return transforms.jpeg(images, int(quality))
+    # Pillow's, for torchvision's is deprecated since 0.29.
+    return torch.stack([_jpeg_one(image, int(quality)) for image in images])
+
+
+def _jpeg_one(image: Tensor, quality: int) -> Tensor:
+    file = io.BytesIO()
+    transforms.to_pil_image(image).save(file, "JPEG", quality=quality)
+    return transforms.pil_to_tensor(Image.open(file))
 
 
 def _contrast(images: Tensor, factor: float, _: torch.Generator) -> Tensor:
