@@ -131,11 +131,11 @@ def _check_ids(ids: Any, count: int, path: str | Path) -> Tensor:
     try:
         array = np.asarray(ids)
     except ValueError:  # lists of unequal lengths
-        array = np.empty(0)
-    if array.ndim != 1 or (array.dtype.kind not in "ui" and len(array)):
-        raise KitError(f"{path} has 'ids' that are not a list of whole numbers; download the file again")
-    if len(array) != count:
+        array = np.empty((0, 0))
+    if array.ndim == 1 and len(array) != count:
         raise KitError(f"{path} has {len(array)} ids for {count} images; there must be one for each image")
+    if array.ndim != 1 or array.dtype.kind not in "ui" or array.max() > np.iinfo(np.int64).max:
+        raise KitError(f"{path} has 'ids' that are not a list of whole numbers; download the file again")
     values, counts = np.unique(array, return_counts=True)
     if counts.max() > 1:
         raise KitError(

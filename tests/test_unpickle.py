@@ -5,7 +5,6 @@ import contextlib
 import io
 import os
 import pickle
-import struct
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
+from image_sources import python2_pickle
 
 from kit.errors import KitError
-from kit.unpickle import read_pickle
+from kit.unpickle import read_dictionary, read_pickle
 
 PROTOCOLS = range(6)
 
@@ -88,31 +88,14 @@ def test_numpy_1_names_are_read():
     assert_same(read(old), {"data": np.arange(4), "one": np.int64(1)})
 
 
-def python2_string(text: bytes) -> bytes:
-    return b"U" + bytes([len(text)]) + text
-
-
-def python2_batch(pixels: bytes, rows: int) -> bytes:
-    """The opcodes that Python 2's cPickle wrote for CIFAR-10's batches: byte strings and numpy 1 names."""
-    shape = b"K" + bytes([rows]) + b"M" + struct.pack("<H", len(pixels) // rows) + b"\x86"
-    reconstruct = b"cnumpy.core.multiarray\n_reconstruct\n"
-    empty_array = reconstruct + b"cnumpy\nndarray\nK\x00\x85" + python2_string(b"b") + b"\x87Rq\x02"
-    data_type = b"cnumpy\ndtype\n" + python2_string(b"u1") + b"K\x00K\x01\x87Rq\x03"
-    data_type += b"(K\x03" + python2_string(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    raw = b"T" + struct.pack("<i", len(pixels)) + pixels
-    data = empty_array + b"(K\x01" + shape + data_type + b"\x89" + raw + b"tb"
-    labels = b"]q\x04(" + b"".join(b"K" + bytes([row % 10]) for row in range(rows)) + b"e"
-    entries = python2_string(b"data") + data + python2_string(b"labels") + labels
-    return b"\x80\x02}q\x01(" + entries + b"u."
-
-
 def test_a_python_2_pickle_is_read():
-    pixels = bytes(range(256)) * 24
-    content = python2_batch(pixels, rows=2)
+    pixels = np.arange(256, dtype=np.uint8).repeat(24).reshape(2, 3072)
+    content = python2_pickle({"data": pixels, "labels": [0, 1], "filenames": ["a.png", "b.png"]})
     batch = read(content)
     assert_same(batch, pickle.loads(content, encoding="bytes"))
-    np.testing.assert_array_equal(batch[b"data"], np.frombuffer(pixels, np.uint8).reshape(2, 3072))
-    assert batch[b"labels"] == [0, 1]
+    np.testing.assert_array_equal(batch[b"data"], pixels)
+    assert batch[b"filenames"] == [b"a.png", b"b.png"]
+    assert list(read_dictionary(io.BytesIO(content))) == ["data", "labels", "filenames"]
 
 
 def test_a_path_is_read_and_named_in_the_error(tmp_path):
