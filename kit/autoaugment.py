@@ -120,7 +120,7 @@ def draw_autoaugment(count: int, height: int, width: int, generator: torch.Gener
     operations, probabilities, magnitudes, signed = (table[chosen] for table in _policy_tables(height, width))
     magnitudes = torch.where(signed, magnitudes * signs, magnitudes)
     applied = coins <= probabilities
-    return Plan(operations * applied, magnitudes * applied)
+    return Plan(torch.where(applied, operations, NAMES.index("Identity")), magnitudes)
 
 
 def draw_randaugment(

@@ -17,19 +17,21 @@ def brightness(images: Tensor, magnitudes: Tensor) -> Tensor:
     return _to_uint8(images.float().mul_(_column(1 + magnitudes, images)))
 
 
-def color(images: Tensor, magnitudes: Tensor) -> Tensor:
-    """Blend with the grey image (saturation); the factor is 1 + magnitude."""
-    return _blend(images, _gray(images), magnitudes)
+def saturation(images: Tensor, magnitudes: Tensor) -> Tensor:
+    """Blend with the grey image; the factor is 1 + magnitude."""
+    values = images.float()
+    return _blend(values, _gray(values), magnitudes)
 
 
 def contrast(images: Tensor, magnitudes: Tensor) -> Tensor:
     """Blend with the mean of the grey image; the factor is 1 + magnitude."""
-    return _blend(images, _gray(images).mean((2, 3), keepdim=True), magnitudes)
+    values = images.float()
+    return _blend(values, _gray(values).mean((2, 3), keepdim=True), magnitudes)
 
 
 def sharpness(images: Tensor, magnitudes: Tensor) -> Tensor:
     """Blend with the smoothed image, whose border is the image's own; the factor is 1 + magnitude."""
-    return images if min(images.shape[2:]) <= 2 else _blend(images, _smooth(images), magnitudes)
+    return images if min(images.shape[2:]) <= 2 else _blend(images.float(), _smooth(images), magnitudes)
 
 
 def hue(images: Tensor, magnitudes: Tensor) -> Tensor:
@@ -49,16 +51,17 @@ def _to_uint8(values: Tensor) -> Tensor:
     return values.clamp_(0, 255).to(torch.int16).to(torch.uint8)
 
 
-def _blend(images: Tensor, degenerate: Tensor, magnitudes: Tensor) -> Tensor:
+def _blend(values: Tensor, degenerate: Tensor, magnitudes: Tensor) -> Tensor:
+    """Blend float32 values (N, 3, H, W), overwriting both."""
     factor = 1 + magnitudes  # float64 until both weights are formed, as Python floats are
-    blended = images.float().mul_(_column(factor, images))
-    return _to_uint8(blended.add_(degenerate * _column(1 - factor, images)))
+    degenerate.mul_(_column(1 - factor, values))
+    return _to_uint8(values.mul_(_column(factor, values)).add_(degenerate))
 
 
-def _gray(images: Tensor) -> Tensor:
-    """float32 (N, 1, H, W) with integer values: ITU-R 601 luma, cut to integers."""
-    red, green, blue = images.float().split(1, dim=1)
-    return (0.2989 * red).add_(0.587 * green).add_(0.114 * blue).trunc_()
+def _gray(values: Tensor) -> Tensor:
+    """float32 (N, 1, H, W) of integers: ITU-R 601 luma, cut to integers."""
+    red, green, blue = values.split(1, dim=1)
+    return (0.2989 * red).add_(0.587 * green).add_(0.114 * blue).floor_()
 
 
 def _smooth(images: Tensor) -> Tensor:
@@ -73,11 +76,12 @@ def _smooth(images: Tensor) -> Tensor:
     triple = (flat[:-2] + flat[1:-1]).add_(flat[2:])
     total = (triple[: -2 * width] + triple[width:-width]).add_(triple[2 * width :])
     total.add_(flat[width + 1 : -width - 1], alpha=4)
-    result = images.float()
-    mean = result.clone()
-    mean.view(-1)[width + 1 : -width - 1] = (total.float() / 13).round_()
-    result[..., 1:-1, 1:-1] = mean[..., 1:-1, 1:-1]
-    return result
+    smooth = torch.zeros(images.shape, device=images.device)
+    smooth.view(-1)[width + 1 : -width - 1] = total
+    smooth.div_(13).round_()
+    for border in ((..., 0), (..., -1), (..., 0, slice(None)), (..., -1, slice(None))):
+        smooth[border] = images[border].float()
+    return smooth
 
 
 def _rgb_to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,24 +141,25 @@ def autocontrast(images: Tensor, magnitudes: Tensor) -> Tensor:
 
 def equalize(images: Tensor, magnitudes: Tensor) -> Tensor:
     """Even out the histogram of each channel. The magnitude is not used."""
-    channels = images.flatten(0, 1).flatten(1).long()
-    ones = torch.ones((), dtype=torch.int32, device=images.device).expand(channels.shape)
-    counts = torch.zeros(len(channels), 256, dtype=torch.int32, device=images.device).scatter_add_(
-        1, channels, ones
-    )
-    curves = _equalizing_curves(counts, channels.amax(1, keepdim=True))
-    return curves.gather(1, channels).view(images.shape)
+    channels = images.flatten(2).flatten(0, 1)
+    levels = channels.long()
+    counts = torch.zeros(len(channels), 256, dtype=torch.int32, device=images.device)
+    counts.scatter_add_(1, levels, torch.ones_like(levels, dtype=torch.int32))
+    curves = _equalizing_curves(counts, channels.amax(1, keepdim=True).long())
+    return curves.gather(1, levels).view(images.shape)
 
 
 def _equalizing_curves(counts: Tensor, highest: Tensor) -> Tensor:
-    """Histograms int32 (R, 256) and each one's highest value (R, 1) to curves uint8 (R, 256)."""
-    below = counts.cumsum(1, dtype=torch.int32) - counts
-    pixels = counts.sum(1, keepdim=True, dtype=torch.int32)
-    step = (pixels - counts.gather(1, highest)).div_(255, rounding_mode="floor")
-    curves = (below + step // 2).div_(step.clamp(min=1), rounding_mode="floor").clamp_(0, 255)
+    """Histograms int32 (R, 256) and each one's highest value (R, 1) to curves uint8 (R, 256).
+
+    Quotients are formed in float32, where they are cut to the right integer up to 2^23 pixels an image.
+    """
+    through = counts.cumsum(1, dtype=torch.int32)
+    step = ((through[:, -1:] - counts.gather(1, highest)) / 255).floor_()
+    curves = through.sub_(counts).float().add_((step / 2).floor_()).div_(step.clamp(min=1))
     curves[:, 0] = 0
-    unchanged = torch.arange(256, dtype=torch.int32, device=counts.device)
-    return torch.where(step == 0, unchanged, curves).to(torch.uint8)
+    same = torch.arange(256.0, device=counts.device)
+    return _to_uint8(torch.where(step == 0, same, curves))
 
 
 def invert(images: Tensor, magnitudes: Tensor) -> Tensor:

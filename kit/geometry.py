@@ -1,10 +1,9 @@
-"""Affine operations on uint8 batches, every image with its own magnitude: nearest neighbour, zero outside.
+"""Affine operations on uint8 batches, every image with its own matrix: nearest neighbour, zero outside.
 
-Each takes uint8 (N, 3, H, W) and float64 magnitudes (N,) on the host, and equals
-`torchvision.transforms.functional.affine` or `rotate` on uint8 CPU tensors, one image at a time.
+A matrix row (a, b, c, d, e, f) says which input point (a x + b y + c, d x + e y + f) an output point (x, y) shows, in
+pixels from the image's centre. The functions that make them take float64 magnitudes (N,) on the host and give float64
+(N, 6). Together with `warp` they equal `torchvision.transforms.functional.affine` and `rotate` on uint8 CPU tensors.
 """
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,52 +11,58 @@ from torch import Tensor
 from kit.transfer import send
 
 
-def shear_x(images: Tensor, magnitudes: Tensor) -> Tensor:
+def shear_x(magnitudes: Tensor, height: int, width: int) -> Tensor:
     """Shear along x about the top left corner; the magnitude is the tangent of the angle."""
-    return _affine(images, magnitudes, lambda m: _matrix(b=m, c=m * images.shape[2] / 2))
+    return _rows(b=magnitudes, c=magnitudes * height / 2)
 
 
-def shear_y(images: Tensor, magnitudes: Tensor) -> Tensor:
+def shear_y(magnitudes: Tensor, height: int, width: int) -> Tensor:
     """Shear along y about the top left corner; the magnitude is the tangent of the angle."""
-    return _affine(images, magnitudes, lambda m: _matrix(d=m, f=m * images.shape[3] / 2))
+    return _rows(d=magnitudes, f=magnitudes * width / 2)
 
 
-def translate_x(images: Tensor, magnitudes: Tensor) -> Tensor:
+def translate_x(magnitudes: Tensor, height: int, width: int) -> Tensor:
     """Move to the right by the magnitude in pixels, cut to an integer towards zero."""
-    return _affine(images, magnitudes.trunc(), lambda m: _matrix(c=-m))
+    return _rows(c=-magnitudes.trunc())
 
 
-def translate_y(images: Tensor, magnitudes: Tensor) -> Tensor:
+def translate_y(magnitudes: Tensor, height: int, width: int) -> Tensor:
     """Move down by the magnitude in pixels, cut to an integer towards zero."""
-    return _affine(images, magnitudes.trunc(), lambda m: _matrix(f=-m))
+    return _rows(f=-magnitudes.trunc())
 
 
-def rotate(images: Tensor, magnitudes: Tensor) -> Tensor:
+def rotate(magnitudes: Tensor, height: int, width: int) -> Tensor:
     """Rotate about the centre, counter-clockwise by the magnitude in degrees."""
-
-    def matrix(degrees: Tensor) -> Tensor:
-        cosine, sine = degrees.deg2rad().cos(), degrees.deg2rad().sin()
-        return _matrix(a=cosine, b=-sine, d=sine, e=cosine)
-
-    return _affine(images, magnitudes, matrix)
+    cosine, sine = magnitudes.deg2rad().cos(), magnitudes.deg2rad().sin()
+    return _rows(a=cosine, b=-sine, d=sine, e=cosine)
 
 
-def _matrix(a=1.0, b=0.0, c=0.0, d=0.0, e=1.0, f=0.0) -> Tensor:
-    """(M, 6) rows of x' = a x + b y + c, y' = d x + e y + f, output to input, in pixels from the centre."""
-    entries = [torch.as_tensor(value, dtype=torch.float64) for value in (a, b, c, d, e, f)]
-    return torch.stack(torch.broadcast_tensors(*entries), -1)
+def _rows(**entries: Tensor) -> Tensor:
+    """The identity's rows with some entries replaced, one row for each of their values."""
+    count = len(next(iter(entries.values())))
+    rows = torch.tensor([1, 0, 0, 0, 1, 0], dtype=torch.float64).repeat(count, 1)
+    for name, values in entries.items():
+        rows[:, "abcdef".index(name)] = values
+    return rows
 
 
-def _affine(images: Tensor, magnitudes: Tensor, matrix: Callable[[Tensor], Tensor]) -> Tensor:
-    """Resample each image through its own affine map; equal magnitudes share one."""
-    count, _, height, width = images.shape
-    distinct, which = magnitudes.unique(return_inverse=True)
-    matrices = send(matrix(distinct).float(), images.device)
-    source, inside = _nearest_pixels(matrices, height, width)
+def warp(images: Tensor, matrices: Tensor) -> Tensor:
+    """Resample every image through its own affine map; images with equal matrices share the work of making it.
+
+    Args:
+        images: uint8 (N, 3, H, W), contiguous.
+        matrices: float64 (N, 6) on the host.
+
+    Returns:
+        uint8 (N, 3, H, W).
+    """
+    height, width = images.shape[2:]
+    distinct, which = matrices.unique(dim=0, return_inverse=True)
+    source, inside = _nearest_pixels(send(distinct.float(), images.device), height, width)
     which = send(which, images.device)
-    source = source.index_select(0, which)[:, None].expand(count, 3, height * width)
-    result = images.flatten(2).gather(2, source) * inside.index_select(0, which)[:, None]
-    return result.view(images.shape)
+    source = source.index_select(0, which)[:, None].expand(-1, 3, -1)
+    warped = images.flatten(2).gather(2, source).mul_(inside.index_select(0, which)[:, None])
+    return warped.view(images.shape)
 
 
 def _nearest_pixels(matrices: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

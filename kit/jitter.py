@@ -58,7 +58,8 @@ def draw_color_jitter(
         count, 4, dtype=torch.float64, generator=generator
     )
     names = ("Brightness", "Contrast", "Color", "Hue")
-    operations = torch.tensor([NAMES.index(name) for name in names]) * (largest > 0)
+    names = [name if amount > 0 else "Identity" for name, amount in zip(names, largest, strict=True)]
+    operations = torch.tensor([NAMES.index(name) for name in names])
     order = torch.rand(count, 4, generator=generator).argsort(1)
     return Plan(operations[order], magnitudes.gather(1, order))
 

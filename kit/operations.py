@@ -13,19 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kit.color import (
-    autocontrast,
-    brightness,
-    color,
-    contrast,
-    equalize,
-    hue,
-    invert,
-    posterize,
-    sharpness,
-    solarize,
-)
-from kit.geometry import rotate, shear_x, shear_y, translate_x, translate_y
+from kit import color, geometry
+from kit.geometry import warp
 from kit.transfer import send
 
 
@@ -34,7 +23,7 @@ class Plan:
     """What to do to each of N images, in S stages one after the other; host tensors.
 
     Attributes:
-        operations: int64 (N, S), indices into `NAMES`; 0 leaves the image as it is.
+        operations: int64 (N, S), indices into `NAMES`.
         magnitudes: float64 (N, S), signed, in the units of `NAMES`' functions.
     """
 
@@ -88,31 +77,39 @@ def apply(images: Tensor, plan: Plan) -> Tensor:
 
 
 def _apply_groups(images: Tensor, operations: Tensor, magnitudes: Tensor) -> None:
-    """Overwrite `images`, sorted by operation, group by group."""
+    """Overwrite `images`, sorted by operation: the affine ones at once, the others group by group."""
     sizes = torch.bincount(operations, minlength=len(NAMES)).tolist()
-    start = 0
-    for name, size in zip(NAMES, sizes, strict=True):
-        group = slice(start, start + size)
-        if size and name != "Identity":
-            images[group] = OPERATIONS[name](images[group], magnitudes[group])
-        start += size
+    groups = dict(zip(NAMES, magnitudes.split(sizes), strict=True))
+    warped = sum(len(groups[name]) for name in MATRICES)
+    if warped:
+        matrices = torch.cat([rows(groups[name], *images.shape[2:]) for name, rows in MATRICES.items()])
+        images[:warped] = warp(images[:warped], matrices)
+    start = warped
+    for name, change in COLORS.items():
+        group = slice(start, start + len(groups[name]))
+        if len(groups[name]):
+            images[group] = change(images[group], groups[name])
+        start = group.stop
 
 
-OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "ShearX": shear_x,
-    "ShearY": shear_y,
-    "TranslateX": translate_x,
-    "TranslateY": translate_y,
-    "Rotate": rotate,
-    "Brightness": brightness,
-    "Color": color,
-    "Contrast": contrast,
-    "Sharpness": sharpness,
-    "Posterize": posterize,
-    "Solarize": solarize,
-    "AutoContrast": autocontrast,
-    "Equalize": equalize,
-    "Invert": invert,
-    "Hue": hue,
+# Makers of matrices from (magnitudes, height, width), and changes of (images, magnitudes).
+MATRICES: dict[str, Callable[[Tensor, int, int], Tensor]] = {
+    "ShearX": geometry.shear_x,
+    "ShearY": geometry.shear_y,
+    "TranslateX": geometry.translate_x,
+    "TranslateY": geometry.translate_y,
+    "Rotate": geometry.rotate,
 }
-NAMES = ("Identity", *OPERATIONS)
+COLORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "Brightness": color.brightness,
+    "Color": color.saturation,
+    "Contrast": color.contrast,
+    "Sharpness": color.sharpness,
+    "Posterize": color.posterize,
+    "Solarize": color.solarize,
+    "AutoContrast": color.autocontrast,
+    "Equalize": color.equalize,
+    "Invert": color.invert,
+    "Hue": color.hue,
+}
+NAMES = (*MATRICES, *COLORS, "Identity")
