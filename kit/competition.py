@@ -12,26 +12,25 @@ import pandas as pd
 from kit import client, ledger, upload
 from kit.archive import unpack
 from kit.errors import KitError
+from kit.files import replacing
 from kit.ledger import Row
-from kit.run import workspace
+from kit.places import COMPETITIONS, LOCAL
+from kit.plots.submissions import expected_against_real
 from kit.submission import HEADER, check_submission
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
 
-COMPETITION = "deep-learning-spring-2025-project-1"
-EDITIONS = (COMPETITION, "deep-learning-mini-project-spring-24-nyu")
-
 _POLLS = (2.0, 3.0, 5.0, *(10.0,) * 12, *(30.0,) * 16)  # seconds between looks at the score: ten minutes
 
 
 def name(slug: str | None = None) -> str:
-    """The competition's slug: the one given, else the variable KIT_COMPETITION, else the spring of 2025."""
-    return slug or os.environ.get("KIT_COMPETITION") or COMPETITION
+    """The competition's slug: the one given, else the variable KIT_COMPETITION, else the first of COMPETITIONS."""
+    return slug or os.environ.get("KIT_COMPETITION") or COMPETITIONS[0]
 
 
-def download(slug: str | None = None, folder: str | Path | None = None) -> Path:
-    """Download the competition's files and unpack them into `folder` (default: data/, where `auto` looks).
+def download(slug: str | None = None, folder: str | Path = LOCAL) -> Path:
+    """Download the competition's files and unpack them into `folder`, by default ./data, where `auto` looks.
 
     A download that was cut off goes on where it stopped, and one that is complete is not repeated.
 
@@ -41,7 +40,7 @@ def download(slug: str | None = None, folder: str | Path | None = None) -> Path:
     Raises:
         KitError: no credentials, rules not accepted, no connection, a damaged archive, or no space.
     """
-    slug, folder = name(slug), Path(folder or workspace() / "data")
+    slug, folder = name(slug), Path(folder)
     api = client.connect()
     archive = folder / f"{slug}.zip"
     print(f"downloading the files of {slug} to {folder}")
@@ -114,10 +113,12 @@ def _refresh(api: "KaggleApi", row: Row, record: str | Path) -> Row:
 
 
 def scores(slug: str | None = None, *, record: str | Path | None = None) -> pd.DataFrame:
-    """Bring the ledger up to date with Kaggle, submissions made elsewhere included, and print it.
+    """Bring the ledger up to date with Kaggle, submissions made elsewhere included, print it and draw it.
+
+    The figure of expected against real scores is expected_against_real.png beside the ledger.
 
     Returns:
-        The competition's rows, oldest first; accuracy, expected, public and private are numbers or NaN.
+        The competition's rows, oldest first; accuracy, expected, public and private in %, NaN where unknown.
 
     Raises:
         KitError: no credentials, no connection, or a damaged ledger.
@@ -129,9 +130,20 @@ def scores(slug: str | None = None, *, record: str | Path | None = None) -> pd.D
     table = pd.DataFrame(rows, columns=ledger.COLUMNS)
     for column in ("accuracy", "expected", "public", "private"):
         table[column] = pd.to_numeric(table[column], errors="coerce")
-    shown = table[["time", "file", "run", "expected", "public", "private", "status"]]
-    print(shown.to_string(index=False, na_rep="") if rows else f"no submissions to {slug} yet")
+    table[["public", "private"]] *= 100
+    if rows:
+        _show(table, Path(record).with_name("expected_against_real.png"))
+    else:
+        print(f"no submissions to {slug} yet")
     return table
+
+
+def _show(table: pd.DataFrame, path: Path) -> None:
+    shown = table[["time", "file", "run", "expected", "public", "private", "status"]]
+    print(shown.to_string(index=False, na_rep="", float_format="{:.2f}".format))
+    with replacing(path) as part:
+        expected_against_real(table).savefig(part, format="png", dpi=200)
+    print(f"expected against real scores: {path}")
 
 
 def _merge(rows: list[Row], listed: list[Any], slug: str) -> None:

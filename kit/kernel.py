@@ -60,6 +60,8 @@ def push(
     if resume_kernel and resume_run:
         raise KitError("a kernel resumes one thing: give resume_kernel or resume_run, not both")
     parameters = dict(parameters or {})
+    if parameters.get("upload"):
+        raise KitError("a pushed notebook has no internet to upload with; pull its CSV and submit that")
     run = parameters.setdefault("run", resume_run or parameters.get("recipe") or "paper")
     own_slug = kernel_slug(name or f"kit-{run}")
     folder = workspace() / "build" / "kernels" / own_slug

@@ -22,11 +22,11 @@ COLUMNS = (
     "sha256",
     "run",
     "recipe",
-    "accuracy",
+    "accuracy",  # in %, of the weights that predicted, on the images that `split` says
     "split",
-    "expected",
+    "expected",  # in %, by the published line
     "message",
-    "public",
+    "public",  # as Kaggle gives it, a share of 1
     "private",
     "status",  # sending, refused, unconfirmed, pending, complete, error
     "ref",  # Kaggle's number of the submission

@@ -21,7 +21,7 @@ _PACKAGE = Path(__file__).resolve().parent
 def carry(notebooks: Sequence[str | Path], parameters: Mapping[str, Any], before: str = "", after: str = "") -> str:
     """Join notebooks into one that runs in an empty folder without the kit installed.
 
-    The kit's modules come first, one folded `%%writefile` cell each, so that whoever reads the notebook can
+    The kit's files come first, one folded `%%writefile` cell each, so that whoever reads the notebook can
     read them too. Then every notebook follows, with its parameters set and in a namespace of its own.
 
     Args:
@@ -40,11 +40,12 @@ def carry(notebooks: Sequence[str | Path], parameters: Mapping[str, Any], before
     paths = [_existing(path) for path in notebooks]
     _check_names(paths, parameters)
     cells = [new_markdown_cell(_heading(paths)), *_package_cells()]
-    cells += [new_code_cell(before)] * bool(before)
-    for position, path in enumerate(paths):
-        cells += [new_code_cell("%reset -f")] * (position > 0)  # a namespace of its own, as in a kernel of its own
-        cells += _parameterized(path, parameters).cells
-    cells += [new_code_cell(after)] * bool(after)
+    if before:
+        cells.append(new_code_cell(before))
+    for path in paths:
+        cells += [new_code_cell("%reset -f"), *_parameterized(path, parameters).cells]  # as in a kernel of its own
+    if after:
+        cells.append(new_code_cell(after))
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"  # unique, and the same at every build
     kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -78,9 +79,9 @@ def _heading(paths: Sequence[Path]) -> str:
 
 
 def _package_cells() -> list[NotebookNode]:
-    sources = sorted(_PACKAGE.rglob("*.py"))
+    sources = sorted(path for pattern in ("*.py", "*.csv") for path in _PACKAGE.rglob(pattern))
     folders = sorted({path.parent.relative_to(_PACKAGE.parent).as_posix() for path in sources})
-    make = f"from pathlib import Path\n\nfor folder in {folders}:\n    Path(folder).mkdir(exist_ok=True)"
+    make = "import os\n\n" + "\n".join(f"os.makedirs({folder!r}, exist_ok=True)" for folder in folders)
     return [new_code_cell(make), *map(_writefile, sources)]
 
 

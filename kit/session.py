@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 from kit.errors import KitError
+from kit.places import KAGGLE_INPUT
 from kit.run import Run
 
-MOUNTS = "/kaggle/input"  # where a session finds its sources, read-only
 _RUNNING_NOTEBOOK = Path("__notebook__.ipynb")  # Kaggle's papermill writes the outputs there after every cell
 
 
-def attach(run: str, source: str, mounts: str | Path = MOUNTS) -> Path:
+def attach(run: str, source: str, mounts: str | Path = KAGGLE_INPUT) -> Path:
     """Copy a run from an earlier kernel's output, or from a dataset, to where training goes on with it.
 
     A run that is already here stays as it is: the session was started again.
@@ -19,7 +19,7 @@ def attach(run: str, source: str, mounts: str | Path = MOUNTS) -> Path:
     Args:
         run: the run's name.
         source: the kernel or dataset, as `owner/slug`.
-        mounts: the folder of mounted sources; kernels have been seen at several depths below it.
+        mounts: the folder of mounted sources, read-only; kernels have been seen at several depths below it.
 
     Returns:
         The run's folder.

@@ -11,8 +11,10 @@ import requests
 
 from kit import client, ledger
 from kit.errors import KitError
+from kit.expected import fit_line
 from kit.files import read_json
 from kit.ledger import Row
+from kit.recipe import RECIPES
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -50,13 +52,28 @@ def claim(path: Path, message: str, slug: str, record: str | Path) -> tuple[Row,
 
 
 def _origin(path: Path, digest: str) -> Row:
-    """Where the file came from, as the note beside it says if it is about these very bytes."""
+    """Where the file came from and what to expect, as the note beside it says if it is about these very bytes."""
     note = path.with_suffix(".json")
     content = read_json(note) if note.is_file() else {}
     if content.get("sha256") != digest:
         return {}
-    fields = ("run", "recipe", "accuracy", "split", "expected")
-    return {field: str(content[field]) for field in fields if content.get(field) is not None}
+    found = {name: content[name] for name in ("run", "recipe", "accuracy", "split") if content.get(name) is not None}
+    if isinstance(found.get("recipe"), dict):
+        found["recipe"] = _in_words(found["recipe"])
+    if found.get("split") == "paper" and "accuracy" in found:  # the published line is about the official test images
+        found["expected"] = round(float(fit_line().predict(found["accuracy"])), 2)
+    return {name: str(value) for name, value in found.items()}
+
+
+def _in_words(recipe: dict[str, Any]) -> str:
+    """The nearest named recipe and what differs from it."""
+
+    def differences(name: str) -> list[str]:
+        named = RECIPES[name].as_dict()
+        return [f"{field}={value}" for field, value in recipe.items() if value != named.get(field)]
+
+    nearest = min(RECIPES, key=lambda name: len(differences(name)))
+    return " ".join([nearest, *differences(nearest)])
 
 
 def recognise(api: "KaggleApi", row: Row, record: str | Path) -> Row:

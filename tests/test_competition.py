@@ -11,15 +11,15 @@ import sys
 import zipfile
 
 import kaggle_server
-import pandas as pd
 import pytest
 
-from kit import client, competition, ledger
+from kit import client, competition, ledger, places
 from kit.errors import KitError
+from kit.recipe import RECIPES
 
 kaggle = kaggle_server.kaggle
 KEY, SCORE, archive = kaggle_server.KEY, kaggle_server.SCORE, kaggle_server.archive
-SLUG = competition.COMPETITION
+SLUG, OTHER = places.COMPETITIONS
 FILES = {
     "cifar_test_nolabel.pkl": os.urandom(4_500_000),
     "cifar-10-python/cifar-10-batches-py/data_batch_1": os.urandom(3_000),
@@ -137,13 +137,12 @@ def test_a_damaged_archive_is_removed_so_that_the_next_download_is_whole(kaggle,
 
 
 def test_the_competition_is_one_setting(kaggle, tmp_path, monkeypatch):
-    other = competition.EDITIONS[1]
-    kaggle.files[other] = kaggle.files["a-third-one"] = archive(FILES)
-    monkeypatch.setenv("KIT_COMPETITION", other)
+    kaggle.files[OTHER] = kaggle.files["a-third-one"] = archive(FILES)
+    monkeypatch.setenv("KIT_COMPETITION", OTHER)
     competition.download(folder=tmp_path)
     competition.download("a-third-one", folder=tmp_path)
     asked = [body["competitionName"] for body in kaggle.called("DownloadDataFiles")]
-    assert asked == [other, "a-third-one"]
+    assert asked == [OTHER, "a-third-one"]
 
 
 # --- a submission
@@ -151,7 +150,8 @@ def test_the_competition_is_one_setting(kaggle, tmp_path, monkeypatch):
 
 def test_submit_uploads_the_file_and_records_the_score(kaggle, csv, record, capsys):
     kaggle.polls_until_scored = 3
-    note = {"run": "paper", "recipe": "paper", "accuracy": 0.9695, "split": "paper", "expected": 0.877}
+    recipe = RECIPES["paper"].replace(seed=7).as_dict()
+    note = {"run": "paper-7", "recipe": recipe, "accuracy": 96.95, "split": "paper"}
     digest = hashlib.sha256(csv.read_bytes()).hexdigest()
     csv.with_suffix(".json").write_text(json.dumps(note | {"sha256": digest}))
     row = competition.submit(csv, "first try", record=record)
@@ -161,7 +161,9 @@ def test_submit_uploads_the_file_and_records_the_score(kaggle, csv, record, caps
     assert row == the_row(record)
     assert (row["status"], row["public"], row["private"], row["ref"]) == ("complete", SCORE, "", "1000")
     assert (row["file"], row["sha256"], row["message"]) == (csv.as_posix(), digest, "first try")
-    assert {field: row[field] for field in note} == {field: str(value) for field, value in note.items()}
+    assert (row["run"], row["accuracy"], row["split"]) == ("paper-7", "96.95", "paper")
+    assert row["recipe"] == "paper seed=7"
+    assert float(row["expected"]) == pytest.approx(1.696 * 96.95 - 76.7, abs=0.1)  # the line as published by hand
     printed = capsys.readouterr().out
     assert "submissions left today: 4" in printed
     assert printed.count("waiting for the score") == 3
@@ -182,7 +184,7 @@ def test_a_score_that_does_not_come_is_left_for_later(kaggle, csv, record, capsy
     kaggle.polls_until_scored = 1
     competition.scores(record=record)  # the answer of the look that scores it comes with the next
     table = competition.scores(record=record)
-    assert table["public"].tolist() == [float(SCORE)]
+    assert table["public"].tolist() == [100 * float(SCORE)]
     assert the_row(record)["status"] == "complete"
 
 
@@ -380,13 +382,13 @@ def test_scores_brings_in_what_was_submitted_elsewhere(kaggle, csv, record):
     table = competition.scores(record=record)
     assert len(table) == len(ledger.rows(record)) == 131
     assert table["ref"].is_unique
-    assert table["public"].tolist() == [float(SCORE)] * 131
-    assert table.set_index("message").loc["from the kit", "private"] == 0.86
-    assert isinstance(table, pd.DataFrame)
+    assert table["public"].tolist() == [100 * float(SCORE)] * 131
+    assert table.set_index("message").loc["from the kit", "private"] == 86.0
+    assert (record.parent / "expected_against_real.png").stat().st_size > 5000
 
 
 def test_scores_of_one_competition_leave_the_rows_of_another_alone(kaggle, csv, record):
-    competition.submit(csv, "m", competition.EDITIONS[1], record=record)
+    competition.submit(csv, "m", OTHER, record=record)
     before = ledger.rows(record)
     assert len(competition.scores(record=record)) == 0
     assert ledger.rows(record) == before
