@@ -93,7 +93,7 @@ plots.pixel_histogram(dataset.train_images[::5])
 # %% [markdown]
 # ## Augmentation
 #
-# Each operation by itself on the same ten images, every image with its own draw.
+# Each operation by itself on the same ten images, every image with a draw of its own.
 
 # %%
 from kit import autoaugment
@@ -108,7 +108,8 @@ ways = {
     "rotation": lambda x: kit.augment.random_rotation(x, 15),
     "Cutout": lambda x: kit.augment.cutout(x.float()).byte(),
 }
-plots.augmentation_table(parts.train_images[:10], ways)
+apart = len(parts.train_images) // 10
+plots.augmentation_table(parts.train_images[::apart][:10], ways)
 
 # %% [markdown]
 # What training with this recipe really sees, from the very object that training uses: ten views of each of six images.
@@ -117,6 +118,6 @@ plots.augmentation_table(parts.train_images[:10], ways)
 from kit.batches import Batches, stream
 
 batches = Batches(parts.train_images, parts.train_labels, settings.recipe, len(dataset.classes))
-six, their_labels = (x[:6].repeat_interleave(10, 0) for x in (parts.train_images, parts.train_labels))
+six, their_labels = (x[::apart][:6].repeat_interleave(10, 0) for x in (parts.train_images, parts.train_labels))
 views, targets = batches.augmented(six, their_labels, stream(settings.recipe.seed))
 plots.training_views(views, targets, dataset.classes)

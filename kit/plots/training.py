@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from kit.model import LayerSummary
 from kit.plots.style import styled
 
 
-def _curve(history: pd.DataFrame, columns: Mapping[str, str], ylabel: str, title: str, log: bool = False) -> Figure:
+def _curve(history: pd.DataFrame, columns: Mapping[str, str], ylabel: str, title: str) -> Figure:
     figure, axes = plt.subplots(figsize=(6.4, 3.6))
     marker = "o" if len(history) < 3 else None  # a line of one point is invisible
     for column, label in columns.items():
         axes.plot(history["epoch"], history[column], label=label, marker=marker)
     axes.set(xlabel="epoch", ylabel=ylabel, title=title)
-    if log:
-        axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(columns) > 1:
         axes.legend()
     return figure
@@ -51,7 +51,7 @@ def learning_rate(history: pd.DataFrame) -> Figure:
 @styled
 def gradient_norm(history: pd.DataFrame) -> Figure:
     """Mean gradient norm of each epoch."""
-    return _curve(history, {"grad_norm": "gradient"}, "L2 norm", "Gradient norm, mean of each epoch", log=True)
+    return _curve(history, {"grad_norm": "gradient"}, "L2 norm", "Gradient norm, mean of each epoch")
 
 
 @styled
@@ -79,5 +79,6 @@ def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Figure:
         marker = "o" if len(history) < 3 else None
         axes.plot(history["epoch"], history["validation_accuracy"], label=name, marker=marker)
     axes.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=8, loc="lower right")
     return figure

@@ -1,0 +1,68 @@
+"""What several test files share: the embedded digits, a run trained on them, and a copy of the project to write in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from kit.data import load
+from kit.recipe import RECIPES
+from kit.run import Run
+from kit.train import train
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items):
+    if not os.environ.get("CIFAR10_DIR"):
+        skip = pytest.mark.skip(reason="set CIFAR10_DIR to the real images to run this")
+        for item in items:
+            if "real" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return load("digits")
+
+
+@pytest.fixture(scope="session")
+def digits_recipe():
+    return RECIPES["digits"].replace(epochs=2)
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory, digits, digits_recipe):
+    """A finished run of two epochs."""
+    return train(digits_recipe, digits, Run(tmp_path_factory.mktemp("runs") / "digits"))
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A copy of the kit and its notebooks, whose runs/ and submissions/ are its own."""
+    root = tmp_path_factory.mktemp("project")
+    for part in ("kit", "notebooks"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__", "*.out.ipynb"))
+    return root
+
+
+@pytest.fixture(scope="session")
+def command(project):
+    """Run a command in the copy of the project and return what came of it."""
+
+    def call(*words, cwd=project, **environment):
+        env = os.environ | {"MPLBACKEND": "agg"} | environment
+        env.pop("PYTHONPATH", None)
+        words = [sys.executable, *words] if words[0] == "-m" else words
+        return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=280)
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)

@@ -1,0 +1,129 @@
+"""Recipes: the paper's values, and what is refused."""
+
+import math
+
+import pytest
+import torch
+
+from kit.errors import KitError
+from kit.lookahead import Lookahead
+from kit.optimization import build_ema, build_optimizer, build_schedule, lr_factor
+from kit.recipe import RECIPES, RULES, Recipe, recipe_named
+
+
+def test_the_default_is_the_paper_s_final_configuration():
+    paper = {
+        "epochs": 200, "batch_size": 128, "optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4,
+        "schedule": "cosine", "lookahead_k": 5, "lookahead_alpha": 0.5, "label_smoothing": 0.2, "cutout": 8, "seed": 1029,
+        "augment": "crop+flip+autoaugment", "dropout": 0.0, "mixup_alpha": 0.0, "arch": "paper",
+    }  # fmt: skip
+    assert paper.items() <= Recipe().as_dict().items()
+    assert recipe_named("paper") == Recipe()
+
+
+def test_every_row_builds_its_network_optimizer_and_pipeline():
+    for name, recipe in RECIPES.items():
+        network = recipe.build_model()
+        optimizer = build_optimizer(recipe, network.parameters())
+        build_schedule(recipe, optimizer, 10)
+        assert recipe.pipeline() is not None, name
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("epochs", -1, "whole number from 1"),
+        ("epochs", 2.5, "whole number"),
+        ("epochs", True, "whole number"),
+        ("lr", math.nan, "number above 0"),
+        ("lr", 0, "above 0"),
+        ("lr", "fast", "number"),
+        ("dropout", 1, "below 1"),
+        ("optimizer", "sdg", "sgd, nesterov, adam, adamw"),
+        ("schedule", "linear", "cosine, constant, step"),
+        ("arch", "papr", "paper, table1-1111"),
+        ("filter", "3,x", "filter"),
+        ("augment", "crop+autoagument", "autoagument"),
+        ("augment", "randaugment+autoaugment", "one policy"),
+        ("lookahead_alpha", 1.5, "to 1"),
+        ("seed", -1, "from 0"),
+        ("split", "half", "paper, holdout"),
+        ("warmup", 300, "at most the 200 epochs"),
+    ],
+)  # fmt: skip
+def test_a_refused_value_names_the_setting_and_what_is_allowed(name, value, words):
+    with pytest.raises(KitError) as refusal:
+        Recipe().replace(**{name: value})
+    assert name in str(refusal.value)
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    with pytest.raises(KitError, match=r"epoch is not a setting of a recipe; did you mean epochs\?"):
+        Recipe().replace(epoch=5)
+    with pytest.raises(KitError, match=r"did you mean quick\?"):
+        recipe_named("quikc")
+
+
+def test_whole_floats_and_numbers_as_text_settings_are_taken():
+    assert Recipe().replace(epochs=5.0, lr=1, filter=5).as_dict() | {"epochs": 5, "lr": 1.0, "filter": "5"} == (
+        Recipe().replace(epochs=5, lr=1.0, filter="5").as_dict()
+    )
+    assert Recipe().replace(epochs=None) == Recipe()
+
+
+def test_every_rule_explains_itself():
+    for name, rule in RULES.items():
+        assert rule.meaning and rule.allowed(), name
+        assert rule.check(name, getattr(Recipe(), name)) == getattr(Recipe(), name)
+
+
+def test_cosine_agrees_with_torch_s_own():
+    recipe = Recipe(epochs=4)
+    bare = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(bare, T_max=40)
+    for step in range(40):
+        assert lr_factor(recipe, 10, step) * 0.1 == pytest.approx(reference.get_last_lr()[0], abs=1e-9)
+        bare.step()
+        reference.step()
+
+
+def test_step_and_warmup_schedules_by_hand():
+    step = Recipe(epochs=8, schedule="step")
+    assert [round(lr_factor(step, 1, e), 6) for e in range(8)] == [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
+    warm = Recipe(epochs=10, schedule="constant", warmup=2)
+    assert [lr_factor(warm, 2, s) for s in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+    for schedule in ("cosine", "constant", "step"):
+        factors = [lr_factor(Recipe(epochs=10, schedule=schedule, warmup=3), 7, s) for s in range(70)]
+        assert 0 < factors[0] < factors[10] < factors[20] <= 1
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "inner"), [("sgd", "SGD"), ("nesterov", "SGD"), ("adam", "Adam"), ("adamw", "AdamW")]
+)
+def test_lookahead_goes_around_every_optimizer(optimizer, inner):
+    parameters = [torch.zeros(2, requires_grad=True)]
+    outer = build_optimizer(Recipe(optimizer=optimizer, lr=0.01), parameters)
+    assert isinstance(outer, Lookahead)
+    assert type(outer.optimizer).__name__ == inner
+    assert outer.param_groups[0]["weight_decay"] == 5e-4
+    assert outer.param_groups[0].get("nesterov", False) is (optimizer == "nesterov")
+    bare = build_optimizer(Recipe(optimizer=optimizer, lookahead_k=0), parameters)
+    assert type(bare).__name__ == inner
+
+
+def test_ema_is_the_average_by_hand():
+    recipe = Recipe(ema=0.9)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    ema = build_ema(recipe, network)
+    expected = None
+    for value in (1.0, 2.0, 4.0):
+        with torch.no_grad():
+            network[0].weight.fill_(value)
+            network[1].running_mean.fill_(value)
+        ema.update_parameters(network)
+        expected = value if expected is None else 0.9 * expected + 0.1 * value
+    assert ema.module[0].weight.unique().item() == pytest.approx(expected)
+    assert ema.module[1].running_mean.unique().item() == pytest.approx(expected)
+    assert build_ema(Recipe(), network) is None

@@ -1,0 +1,102 @@
+"""The run folder: what a training leaves, and what is said of damaged ones."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kit.errors import KitError
+from kit.model import count_parameters
+from kit.run import Run, all_runs
+
+
+def test_a_training_leaves_the_whole_folder(digits_run, digits_recipe):
+    names = {path.name for path in digits_run.folder.iterdir()}
+    assert names == {"config.json", "history.csv", "metrics.json", "model.safetensors", "best.safetensors", "checkpoint.pt"}
+    config = digits_run.config
+    assert digits_run.recipe == digits_recipe
+    assert config["parameters"] == count_parameters(digits_run.model()) == 78_042
+    assert config["versions"]["torch"] == torch.__version__
+    assert {"device", "threads", "commit", "command", "data", "amp", "classes"} <= set(config)
+
+
+def test_history_and_metrics_agree(digits_run):
+    history, figures = digits_run.history, digits_run.metrics
+    assert history["epoch"].tolist() == [1, 2]
+    assert figures["last_accuracy"] == pytest.approx(history["validation_accuracy"].iloc[-1])
+    assert figures["best_accuracy"] == pytest.approx(history["validation_accuracy"].max())
+    assert history["lr"].is_monotonic_decreasing
+    assert (history[["train_loss", "validation_loss", "grad_norm", "seconds", "images_per_second"]] > 0).all().all()
+
+
+def test_the_saved_weights_have_plain_names_and_the_reported_accuracy(digits_run, digits):
+    weights = load_file(digits_run.weights_path())
+    assert not [name for name in weights if name.startswith(("module.", "_orig_mod."))]
+    from kit.predict import predict
+
+    for kind in ("last", "best"):
+        hits = predict(digits_run.model(kind), digits.test_images).argmax(1) == digits.test_labels
+        assert 100 * hits.double().mean().item() == pytest.approx(digits_run.metrics[f"{kind}_accuracy"])
+
+
+def test_the_best_weights_say_how_they_were_chosen(digits_run):
+    from safetensors import safe_open
+
+    with safe_open(digits_run.weights_path("best"), "pt") as file:
+        assert "chosen on the validation images" in file.metadata()["weights_of"]
+        assert int(file.metadata()["epoch"]) == digits_run.metrics["best_epoch"]
+
+
+def test_the_checkpoint_loads_without_running_code(digits_run):
+    state = torch.load(digits_run.checkpoint_path, weights_only=True)
+    assert state["learner"]["steps"] == 2 * (1438 // 64)
+
+
+def test_the_summary_names_accuracy_split_and_parameters(digits_run):
+    text = digits_run.summary()
+    assert f"final accuracy {digits_run.metrics['last_accuracy']:.2f} %" in text
+    assert "359 validation images (paper split, last epoch)" in text
+    assert "number of parameters 78,042" in text
+
+
+def test_a_missing_run_lists_those_there_are(digits_run):
+    with pytest.raises(KitError, match=r"no run in .*absent.*\(digits\)"):
+        Run.load(digits_run.folder.parent / "absent")
+    assert [run.name for run in all_runs(digits_run.folder.parent)] == ["digits"]
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "a b", "x;y"])
+def test_names_that_are_no_folders_are_refused(name):
+    with pytest.raises(KitError, match="run has to be a name"):
+        Run(name)
+
+
+def test_damaged_files_are_one_sentence(digits_run, tmp_path):
+    run = Run(tmp_path / "damaged")
+    run.folder.mkdir()
+    run.config_path.write_text(json.dumps(digits_run.config))
+    with pytest.raises(KitError, match="has not finished an epoch"):
+        run.model()
+    with pytest.raises(KitError, match="weights has to be one of last, best"):
+        run.model("worst")
+    (run.folder / "model.safetensors").write_bytes(digits_run.weights_path().read_bytes()[:1000])
+    with pytest.raises(KitError, match="does not fit"):
+        run.model()
+    run.checkpoint_path.write_bytes(b"PK\x03\x04 truncated")
+    with pytest.raises(KitError, match="delete it to start the run over"):
+        run.load_checkpoint()
+    assert not run.finished and run.metrics == {} and isinstance(run.history, pd.DataFrame)
+    assert "unfinished: 0 of 2 epochs" in run.summary()
+
+
+def test_weights_of_another_architecture_do_not_load(digits_run, tmp_path):
+    run = Run(tmp_path / "other")
+    run.folder.mkdir()
+    config = digits_run.config
+    config["recipe"]["arch"] = "small"
+    run.config_path.write_text(json.dumps(config))
+    (run.folder / "model.safetensors").write_bytes(digits_run.weights_path().read_bytes())
+    with pytest.raises(KitError, match="does not fit the run's architecture"):
+        run.model()
