@@ -73,6 +73,8 @@ def answers(doing: str, *, slug: str = "", unauthorized: str = "") -> Iterator[N
     except requests.RequestException as error:
         kind = KitError if is_passing(error) else Refused
         raise kind(_sentence(error, doing, slug, unauthorized)) from None
+    except OSError as error:  # of which the above are a kind
+        raise KitError(f"{doing}: {error.strerror or error}; make space or choose another folder") from error
 
 
 def retried(call: Callable[..., _Answer], *arguments: Any, **options: Any) -> _Answer:

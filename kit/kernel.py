@@ -62,7 +62,9 @@ def push(
     parameters = dict(parameters or {})
     if parameters.get("upload"):
         raise KitError("a pushed notebook has no internet to upload with; pull its CSV and submit that")
-    run = parameters.setdefault("run", resume_run or parameters.get("recipe") or "paper")
+    run = parameters.get("run") or resume_run or parameters.get("recipe") or "paper"
+    if any(portable.takes(notebook, "run") for notebook in notebooks):
+        parameters["run"] = run
     own_slug = kernel_slug(name or f"kit-{run}")
     folder = workspace() / "build" / "kernels" / own_slug
     api = None if dry_run else client.connect()

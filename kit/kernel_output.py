@@ -46,10 +46,9 @@ def _is_wanted(path: PurePosixPath) -> bool:
 
 
 def _fetch(url: str, path: Path) -> None:
-    with requests.get(url, stream=True, timeout=60) as response, files.replacing(path) as part:
-        response.raise_for_status()
-        with part.open("wb") as file:
-            file.writelines(response.iter_content(1 << 20))
+    response = requests.get(url, timeout=60)
+    response.raise_for_status()
+    files.write_bytes(path, response.content)
 
 
 def put_away(stage: Path, home: Path) -> list[Path]:

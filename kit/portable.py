@@ -55,6 +55,11 @@ def carry(notebooks: Sequence[str | Path], parameters: Mapping[str, Any], before
     return text
 
 
+def takes(notebook: str | Path, parameter: str) -> bool:
+    """Whether the notebook has a parameter of that name."""
+    return parameter in NOTEBOOKS.get(Path(notebook).stem, ())
+
+
 def _existing(notebook: str | Path) -> Path:
     path = Path(notebook)
     if not path.suffix:
@@ -66,7 +71,7 @@ def _existing(notebook: str | Path) -> Path:
 
 def _check_names(paths: Sequence[Path], parameters: Mapping[str, Any]) -> None:
     known = {name for path in paths for name in NOTEBOOKS[path.stem]}
-    if unknown := [name for name in parameters if name not in known]:
+    if unknown := [name for name in parameters if not any(takes(path, name) for path in paths)]:
         raise KitError(f"{unknown[0]} is not a parameter here; there are {', '.join(sorted(known))}")
 
 
@@ -93,7 +98,7 @@ def _writefile(path: Path) -> NotebookNode:
 
 
 def _parameterized(path: Path, parameters: Mapping[str, Any]) -> NotebookNode:
-    own = {name: value for name, value in parameters.items() if name in NOTEBOOKS[path.stem]}
+    own = {name: value for name, value in parameters.items() if takes(path, name)}
     check(path.stem, own)
     notebook = load_notebook_node(str(path))
     if not any("parameters" in cell.metadata.get("tags", ()) for cell in notebook.cells) and own:
