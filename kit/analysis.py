@@ -162,8 +162,8 @@ class Comparison:
     Attributes:
         both_right: number of images that both get right.
         both_wrong: number of images that both get wrong.
-        only_first: indices of the images that only the first gets right.
-        only_second: indices of the images that only the second gets right.
+        only_first: indices of the images that only the first gets right, the surest mistake of the second first.
+        only_second: the same with the two exchanged.
         p_value: McNemar's exact two-sided test of equal accuracy.
     """
 
@@ -192,8 +192,8 @@ def compare(first: Answers, second: Answers) -> Comparison:
     """
     if not np.array_equal(first.labels, second.labels):
         raise KitError("both runs have to answer about the same images in the same order: predict both again")
-    only_first = np.flatnonzero(first.right & ~second.right)
-    only_second = np.flatnonzero(~first.right & second.right)
+    only_first = _ranked(np.flatnonzero(first.right & ~second.right), -second.confidence)
+    only_second = _ranked(np.flatnonzero(~first.right & second.right), -first.confidence)
     discordant = len(only_first) + len(only_second)
     p_value = binomtest(len(only_first), discordant).pvalue if discordant else 1.0
     both_right = int((first.right & second.right).sum())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax
 
@@ -64,13 +65,21 @@ class Answers:
         return float(self.right.mean())
 
 
+def _array(values: ArrayLike) -> np.ndarray:
+    """An array also of tensors that are on a GPU, need gradients or have a type numpy lacks."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values
+    return np.asarray(values)
+
+
 def checked_logits(logits: ArrayLike) -> np.ndarray:
     """Logits as finite float64 (N, classes), N from 1.
 
     Raises:
         KitError: they have another shape, or hold NaN or infinity.
     """
-    array = np.asarray(logits, dtype=np.float64)
+    array = _array(logits).astype(np.float64)
     if array.ndim != 2 or not len(array) or array.shape[1] < 2:
         raise KitError(
             f"logits have to be (N, classes) with an image and two classes or more, not {array.shape}"
@@ -85,7 +94,7 @@ def checked_logits(logits: ArrayLike) -> np.ndarray:
 
 
 def _checked_labels(labels: ArrayLike, images: int, classes: int) -> np.ndarray:
-    array = np.asarray(labels)
+    array = _array(labels)
     if array.shape != (images,) or not np.issubdtype(array.dtype, np.integer):
         raise KitError(
             f"labels have to be {images} whole numbers, one an image, not {array.dtype} {array.shape}"

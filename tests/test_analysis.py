@@ -168,6 +168,11 @@ def test_answers_that_cannot_be_used_are_told_in_a_sentence(logits, labels, sent
         Answers(logits, labels)
 
 
+def test_tensors_of_any_kind_are_answers():
+    logits = torch.tensor([[1.0, 3.0], [2.0, 0.5]], dtype=torch.bfloat16, requires_grad=True)
+    assert Answers(logits, torch.tensor([1, 1])).right.tolist() == [True, False]
+
+
 def test_class_names_have_to_fit():
     with pytest.raises(KitError, match="10 class names do not fit logits of 3 classes"):
         Answers(np.zeros((1, 3)), [0], CLASSES)

@@ -1,6 +1,6 @@
 """How far estimates of accuracy without labels are from the truth, under made shifts.
 
-    python tests/benchmarks/expected_score.py --run runs/leaderboard --data data --out figures
+    python -m tests.benchmarks.expected_score --run runs/leaderboard --data data --out figures
 
 Prints one table of mean absolute errors. One half of the test images calibrates and sets the thresholds, the
 other is shifted and judged, so that no image is on both sides.

@@ -1,6 +1,6 @@
 """Every figure of the misclassification notebook from one run folder, to be looked at.
 
-    python tests/benchmarks/mistake_figures.py --run runs/leaderboard --data data --out figures [--second runs/paper]
+    python -m tests.benchmarks.mistake_figures --run runs/leaderboard --data data --out figures [--second runs/paper]
 
 Prints the figures' numbers, and what test-time augmentation and BatchNorm re-estimation do to the accuracy.
 """
