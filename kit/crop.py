@@ -29,10 +29,10 @@ def random_crop(
     Raises:
         ValueError: `padding` or `mode` is not one of the above.
     """
+    padded = _pad(images, padding, mode)
     down, right = torch.randint(2 * padding + 1, (2, len(images)), generator=generator)
     count, channels, height, width = images.shape
     order = right.argsort(stable=True)
-    padded = _pad(images, padding, mode)
     # Rows move as wholes in one gather; then the images of one horizontal offset are cut together.
     first_row = (order * channels)[:, None] + torch.arange(channels)
     first_row = first_row * (height + 2 * padding) + down[order][:, None]
@@ -48,19 +48,19 @@ def random_crop(
 
 
 def _pad(images: Tensor, padding: int, mode: str) -> Tensor:
-    height, width = images.shape[2:]
-    if mode == "zero":
-        return F.pad(images.contiguous(), (padding,) * 4)
-    if mode != "reflect":
+    """Add `padding` pixels on each side."""
+    if mode not in ("zero", "reflect"):
         raise ValueError(f"the padding mode of a crop is 'zero' or 'reflect', not {mode!r}")
-    if padding >= min(height, width):
-        raise ValueError(
-            f"a reflecting padding must be smaller than the image, not {padding} for {height}x{width}"
-        )
-    for dim, size in ((2, height), (3, width)):
-        place = torch.arange(-padding, size + padding, device=images.device).abs()
-        images = images.index_select(dim, torch.minimum(place, 2 * (size - 1) - place))
-    return images.contiguous()
+    smallest = min(images.shape[2:])
+    if padding < 0 or (mode == "reflect" and padding >= smallest):
+        raise ValueError(f"padding is 0 or more, and below {smallest} pixels to reflect, not {padding}")
+    padded = F.pad(images.contiguous(), (padding,) * 4)
+    if mode == "reflect" and padding:
+        for dim in (2, 3):  # torch's own reflection takes no uint8
+            strip = padded.movedim(dim, 0)
+            strip[:padding] = strip[padding + 1 : 2 * padding + 1].flip(0)
+            strip[-padding:] = strip[-2 * padding - 1 : -padding - 1].flip(0)
+    return padded
 
 
 def random_flip(images: Tensor, p: float = 0.5, generator: torch.Generator | None = None) -> Tensor:
