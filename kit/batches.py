@@ -1,10 +1,11 @@
 """Batches: the training images on the device, shuffled, augmented and mixed a chunk at a time.
 
-Everything random is a function of (seed, epoch, place in the epoch, rank), never of what was drawn before. A resumed
-run therefore needs no generator states: going to its epoch and step gives the batches it would have had.
+Everything random is a function of its purpose and of (seed, epoch, place in the epoch, rank), never of what was
+drawn before. A resumed run therefore needs no generator states: going to its epoch and step gives the batches it would
+have had.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,14 +14,21 @@ from torch import Tensor
 from kit.augment import cutmix, mixup
 from kit.errors import KitError
 from kit.recipe import Recipe
+from kit.transfer import send
 
 CPU = torch.device("cpu")
+PURPOSES = ("order", "augmentation", "dropout")
 CHUNK_IMAGES = 4096  # augmented at a time: large enough to hide launches, small enough to bound memory
 
 
-def stream(*position: int) -> torch.Generator:
-    """A CPU generator that is a function of `position` (whole numbers from 0) and independent of its neighbours'."""
-    seed = np.random.SeedSequence(position).generate_state(1, np.uint64)[0]
+def stream(purpose: str, *position: int) -> torch.Generator:
+    """A CPU generator that is a function of its arguments and independent of all others.
+
+    The purpose is one of PURPOSES; it comes first because numpy's SeedSequence takes (7, 0) and (7, 0, 0) for the same.
+    `position` is whole numbers from 0, as many for every use of a purpose.
+    """
+    words = (PURPOSES.index(purpose) + 1, *position)
+    seed = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
 
 
@@ -28,7 +36,7 @@ class Batches:
     """Batches of one training set.
 
     Args:
-        images: uint8 (N, 3, 32, 32); kept on the device, or pinned on the host where the device is too small.
+        images: uint8 (N, 3, 32, 32); kept on the device, or on the host where the device has too little memory.
         labels: int64 (N,).
         recipe: gives batch size, augmentation, mixing and seed.
         classes: number of classes.
@@ -58,21 +66,22 @@ class Batches:
         over by the last full batch wait for another epoch's shuffle.
         """
         local = self.recipe.batch_size // self.world
-        order = torch.randperm(len(self.images), generator=stream(self.recipe.seed, epoch))
+        order = torch.randperm(len(self.images), generator=stream("order", self.recipe.seed, epoch))
         order = order[: self.steps * self.recipe.batch_size].view(self.steps, self.world, local)[:, self.rank]
         stride = max(CHUNK_IMAGES // local, 1)
         firsts = range(start - start % stride, self.steps, stride)
         chunks = ((first, *self._gather(order[first : first + stride].flatten())) for first in firsts)
         for first, images, labels in _one_ahead(chunks):
-            images, targets = self.augmented(images, labels, stream(self.recipe.seed, epoch, first, self.rank))
+            generator = stream("augmentation", self.recipe.seed, epoch, first, self.rank)
+            images, targets = self.augmented(images, labels, generator)
             batches = zip(images.split(local), targets.split(local), strict=True)
             yield from (batch for step, batch in enumerate(batches, first) if step >= start)
 
     def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        on_device = rows.to(self.device, non_blocking=True)
+        on_device = send(rows, self.device)
         if self.images.device == self.device:
             return self.images[on_device], self.labels[on_device]
-        return self.images[rows].pin_memory().to(self.device, non_blocking=True), self.labels[on_device]
+        return send(self.images[rows], self.device), self.labels[on_device]
 
     def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """What training sees of uint8 images (n, 3, 32, 32) and labels (n,), a chunk that `epoch` cuts into batches."""
@@ -88,16 +97,16 @@ class Batches:
 
 
 def _place(images: Tensor, device: torch.device) -> Tensor:
+    """`images` on the device, unless they would take more than a quarter of its free memory."""
     if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] // 4:
-        return images.pin_memory()
+        return images
     return images.to(device)
 
 
-def _one_ahead(items: Iterable[tuple]) -> Iterator[tuple]:
+def _one_ahead(chunks: Iterator[tuple]) -> Iterator[tuple]:
     """Start the copy of the next chunk before the present one is used."""
-    iterator = iter(items)
-    current = next(iterator, None)
+    current = next(chunks, None)
     while current is not None:
-        following = next(iterator, None)
+        following = next(chunks, None)
         yield current
         current = following

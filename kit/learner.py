@@ -46,7 +46,7 @@ class Learner:
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
         self.ema = build_ema(recipe, self.model)
         self.steps = 0
-        self.totals = torch.zeros(4, dtype=torch.float64, device=device)  # loss, hits, gradient norm, images
+        self.totals = torch.zeros(5, dtype=torch.float64, device=device)  # loss, hits, images, gradient norm, its steps
         images = recipe.epochs * steps_per_epoch * recipe.batch_size
         pays = device.type == "cuda" and images >= COMPILE_PAYS_FROM
         self.compiled = compile == "on" or (compile == "auto" and pays)
@@ -68,8 +68,9 @@ class Learner:
         except Exception as error:  # compilers fail in too many ways to name
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            print(f"torch.compile failed ({type(error).__name__}), so training goes on without it", flush=True)
-            self.forward = self._eager
+            reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            print(f"torch.compile failed, so training goes on without it ({reason})", flush=True)
+            self.forward, self.compiled = self._eager, False
             for buffer, old in zip(self.model.buffers(), before, strict=True):
                 buffer.copy_(old)
             self.optimizer.zero_grad()
@@ -83,8 +84,9 @@ class Learner:
             targets: int64 (n,) classes or float32 (n, classes) shares.
         """
         if self.recipe.dropout:  # dropout alone draws from the device: seeded by the step, a resume draws the same
-            torch.manual_seed(int(stream(self.recipe.seed, self.steps, self.world.rank).initial_seed()))
-        self.model.train()
+            torch.manual_seed(stream("dropout", self.recipe.seed, self.steps, self.world.rank).initial_seed())
+        if not self.model.training:
+            self.model.train()
         with autocast(self.device, self.amp):
             logits = self.forward(images)
         logits = logits.float()
@@ -97,21 +99,36 @@ class Learner:
         self.optimizer.zero_grad()
         self.schedule.step()
         if self.ema is not None:
-            self.ema.update_parameters(self.model)
+            self.ema.update()
         self.steps += 1
         self._count(logits.detach(), loss.detach(), norm, targets)
 
     def _count(self, logits: Tensor, loss: Tensor, norm: Tensor, targets: Tensor) -> None:
         classes = targets.argmax(1) if targets.is_floating_point() else targets
         hits = (logits.argmax(1) == classes).sum()
-        n = torch.full_like(loss, len(logits))
-        self.totals += torch.stack([loss * n, hits.to(loss), norm.to(loss) * n, n])
+        images = torch.full_like(loss, len(logits))
+        taken = norm.isfinite()  # GradScaler skips a step of infinite gradients, and halves its scale
+        norm = torch.where(taken, norm, 0)
+        self.totals += torch.stack([loss * images, hits.to(loss), images, norm, taken.to(loss)])
 
     def take_totals(self) -> dict[str, float]:
         """Mean loss, accuracy in % and gradient norm since the last call, over all processes; waits for the device."""
-        loss, hits, norm, images = self.world.total(self.totals.clone()).tolist()
+        loss, hits, images, norm, taken = self.world.total(self.totals.clone()).tolist()
         self.totals.zero_()
-        return {"train_loss": loss / images, "train_accuracy": 100 * hits / images, "grad_norm": norm / images}
+        return {
+            "train_loss": loss / images,
+            "train_accuracy": 100 * hits / images,
+            "grad_norm": norm / max(taken, 1),
+        }
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The network and, where there is one, its average."""
+        return [self.model] if self.ema is None else [self.model, self.ema.module]
+
+    def share_buffers(self) -> None:
+        """Give every process rank 0's BatchNorm statistics; every process has to call it."""
+        self.world.share_buffers(*self.networks)
 
     @contextmanager
     def weights_to_judge(self) -> Iterator[nn.Module]:
@@ -122,6 +139,7 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain containers that `load_state_dict` continues from exactly; every process has to call it."""
+        self.share_buffers()
         return {
             "steps": self.steps,
             "totals": self.world.total(self.totals.clone()),
@@ -129,7 +147,7 @@ class Learner:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "ema": self.ema.state_dict() if self.ema is not None else None,
+            "ema": self.ema.module.state_dict() if self.ema is not None else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -142,4 +160,4 @@ class Learner:
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
+            self.ema.module.load_state_dict(state["ema"])

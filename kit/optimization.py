@@ -1,12 +1,13 @@
 """The optimizer, the learning-rate schedule and the averaged weights that a recipe asks for."""
 
+import copy
 import math
 from collections.abc import Iterable
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kit.lookahead import Lookahead
 from kit.recipe import Recipe
@@ -46,8 +47,30 @@ def build_schedule(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) -
     return LambdaLR(optimizer, lambda step: lr_factor(recipe, steps_per_epoch, step))
 
 
-def build_ema(recipe: Recipe, model: nn.Module) -> AveragedModel | None:
-    """An exponential moving average of weights and BatchNorm statistics, or None where `ema` is 0."""
-    if not recipe.ema:
-        return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+class AveragedWeights:
+    """An exponential moving average of a network's weights and BatchNorm statistics (Polyak & Juditsky 1992).
+
+    torch's AveragedModel does the same but copies a counter to the device at every step, which makes the host wait.
+
+    Attributes:
+        module: a network with the averages, which begin at the weights that `model` has now.
+
+    Args:
+        model: the network in training; its tensors are read at every update.
+        decay: share of the average that an update keeps, above 0 and below 1.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.module, self.decay = copy.deepcopy(model).requires_grad_(False), decay
+        pairs = zip(self.module.state_dict().values(), model.state_dict().values(), strict=True)
+        self._averages, self._sources = zip(*((a, s) for a, s in pairs if a.is_floating_point()), strict=True)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the averages towards the network's present values."""
+        torch._foreach_lerp_(self._averages, self._sources, 1 - self.decay)
+
+
+def build_ema(recipe: Recipe, model: nn.Module) -> AveragedWeights | None:
+    """The averaged weights that `ema` asks for, or None where it is 0."""
+    return AveragedWeights(model, recipe.ema) if recipe.ema else None

@@ -119,5 +119,5 @@ from kit.batches import Batches, stream
 
 batches = Batches(parts.train_images, parts.train_labels, settings.recipe, len(dataset.classes))
 six, their_labels = (x[::apart][:6].repeat_interleave(10, 0) for x in (parts.train_images, parts.train_labels))
-views, targets = batches.augmented(six, their_labels, stream(settings.recipe.seed))
+views, targets = batches.augmented(six, their_labels, stream("augmentation", settings.recipe.seed, 0, 0, 0))
 plots.training_views(views, targets, dataset.classes)
