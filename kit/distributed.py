@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -30,14 +31,26 @@ class World:
         """`model` with gradients averaged over the processes, where there are several."""
         if self.size == 1:
             return model
-        return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+        devices = [device.index] if device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
 
-    def share_buffers(self, *models: nn.Module | None) -> None:
-        """Give every process rank 0's BatchNorm statistics, as before every save and evaluation."""
+    def share_buffers(self, *models: nn.Module) -> None:
+        """Give every process rank 0's BatchNorm statistics, as before every save and evaluation.
+
+        Training steps never read them, so they need no exchange at each step.
+        """
         if self.size > 1:
             for model in models:
-                for buffer in model.buffers() if model else ():
+                for buffer in model.buffers():
                     dist.broadcast(buffer, 0)
+
+    def share(self, value: Any) -> Any:
+        """Rank 0's `value` on every process: its files may be on another machine's disk."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, 0)
+        return values[0]
 
     def total(self, value: Tensor) -> Tensor:
         """The sum of `value` over the processes."""
@@ -45,21 +58,21 @@ class World:
             dist.all_reduce(value)
         return value
 
-    def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether any process says so; every process gets the same answer."""
-        return bool(self.total(torch.tensor(float(flag), device=device)).item()) if self.size > 1 else flag
+    def any(self, flag: bool) -> bool:
+        """Whether any process says so; every process gets the same answer. The hosts agree, no GPU waits."""
+        return bool(self.total(torch.tensor(float(flag))).item()) if self.size > 1 else flag
 
 
 @contextmanager
 def joined_world() -> Iterator[World]:
-    """Join the processes that torchrun started, over NCCL on GPUs and gloo on CPUs, and leave them at the end."""
+    """Join the processes that torchrun started, and leave them at the end: gloo for hosts, NCCL for GPUs."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield World()
         return
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        backend = "nccl"
+        backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield World(dist.get_rank(), dist.get_world_size())

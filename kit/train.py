@@ -1,6 +1,6 @@
 """The training loop; also `python -m kit.train`, the entry for torchrun.
 
-    torchrun --nproc_per_node=2 -m kit.train --data data --run paper --recipe paper --epochs 200
+torchrun --nproc_per_node=2 -m kit.train --data data --run paper --recipe paper --epochs 200
 """
 
 import math
@@ -62,9 +62,11 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
                           world.rank, world.size)  # fmt: skip
         learner = Learner(recipe, len(dataset.classes), batches.steps, device, amp, compile, world)
         log = _continued(run, learner, resume)
-        if world.leads and not run.finished:
+        if world.share(run.finished):
+            return run
+        if world.leads:
             _write_config(run, learner, dataset)
-        if not run.finished and _loop(learner, batches, parts, log, stop, checkpoint_seconds):
+        if _loop(learner, batches, parts, log, stop, checkpoint_seconds):
             _finish(learner, batches, parts, log)
         return run
 
@@ -72,27 +74,27 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
 def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: StopRequest,
           checkpoint_seconds: float) -> bool:  # fmt: skip
     """Train until the last epoch is over; False where max_hours came first."""
-    world, device, epochs = learner.world, learner.device, learner.recipe.epochs
-    for epoch in range(learner.steps // batches.steps, epochs):
-        for images, targets in batches.epoch(epoch, start=learner.steps % batches.steps):
+    world, epochs = learner.world, learner.recipe.epochs
+    for epoch in range(len(log.rows), epochs):  # rows, not steps: a stop may come after an epoch's last step
+        for images, targets in batches.epoch(epoch, start=learner.steps - epoch * batches.steps):
             learner.step(images, targets)
 
             if world.size == 1 or learner.steps % AGREE_STEPS == 0:
-                if world.any(stop.reason is not None, device):
+                if world.any(stop.reason is not None):
                     log.save(learner)
-                    return _say_how_to_go_on(log, learner, batches, stop)
-                if world.any(log.age > checkpoint_seconds, device):
+                    return _say_how_to_go_on(log, learner, batches, epoch, stop)
+                if world.any(log.age > checkpoint_seconds):
                     log.save(learner)
 
-        world.share_buffers(learner.model, learner.ema)
+        learner.share_buffers()
         row = {"lr": learner.schedule.get_last_lr()[0]} | _finite(learner.take_totals(), epoch + 1)
         log.end_training_of_epoch()
         if world.leads:
             with learner.weights_to_judge() as model:
-                row |= evaluate(model, parts.validation_images, parts.validation_labels, learner.amp, device)
+                row |= evaluate(model, parts.validation_images, parts.validation_labels, learner.amp, learner.device)
                 log.end_epoch(row, batches.steps * learner.recipe.batch_size, model)
             log.print_row(epochs)
-        if world.any(log.age > EPOCH_SECONDS, device) or epoch + 1 == epochs:
+        if world.any(log.age > EPOCH_SECONDS) or epoch + 1 == epochs:
             log.save(learner)
     return True
 
@@ -123,9 +125,12 @@ def _check_before_work(recipe: Recipe, run: Run, amp: str, device: torch.device,
 
 def _continued(run: Run, learner: Learner, resume: bool) -> RunLog:
     """The record of the run, with `learner` brought to its checkpoint where there is one."""
-    if not resume and learner.world.leads:
-        run.clear()
-    state = run.load_checkpoint() if resume else None
+    state = None
+    if learner.world.leads:
+        if not resume:
+            run.clear()
+        state = run.load_checkpoint()
+    state = learner.world.share(state)
     if state is None:
         return RunLog(run)
     learner.load_state_dict(state["learner"])
@@ -157,8 +162,8 @@ def _finite(totals: dict[str, float], epoch: int) -> dict[str, float]:
     return totals
 
 
-def _say_how_to_go_on(log: RunLog, learner: Learner, batches: Batches, stop: StopRequest) -> bool:
-    epoch, step = divmod(learner.steps, batches.steps)
+def _say_how_to_go_on(log: RunLog, learner: Learner, batches: Batches, epoch: int, stop: StopRequest) -> bool:
+    step = learner.steps - epoch * batches.steps
     message = (
         f"stopped by {stop.reason or 'another process'} in epoch {epoch + 1}, after step {step} of {batches.steps}; "
         f"everything is saved in {log.run.folder}: run the same command again to go on"
