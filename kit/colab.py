@@ -1,0 +1,84 @@
+"""The kit on Colab: install what is missing there, never torch; and give the notebooks the repository's address.
+
+python -m kit.colab                                    what the notebooks' first cell runs after it has cloned
+python -m kit.colab https://github.com/owner/name      once, by the owner of the repository
+"""
+
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = ("torch", "torchvision")  # they come with the machine's CUDA, and a newer one would not fit it
+FIRST_CELL = """\
+# Find the kit: in this checkout, attached read-only on Kaggle, or cloned from its address where that is set (Colab).
+import subprocess
+import sys
+from pathlib import Path
+
+_address = "{address}"  # of the repository; `python -m kit.colab ADDRESS` sets it
+_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
+if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
+sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]"""
+_COLAB = "https://colab.research.google.com"
+_BADGE = f"[![Open in Colab]({_COLAB}/assets/colab-badge.svg)]({_COLAB}/github/"
+
+
+def missing(requirements: str) -> list[str]:
+    """Requirements of the text's first part, before the tests' tools, that are not installed or too old here."""
+    needed = requirements.partition("# the tests")[0].splitlines()
+    lines = [line.partition("#")[0].strip() for line in needed]
+    return [line for line in lines if line and not _is_there(Requirement(line))]
+
+
+def _is_there(requirement: Requirement) -> bool:
+    try:
+        return requirement.name in KEPT or requirement.specifier.contains(version(requirement.name), prereleases=True)
+    except PackageNotFoundError:
+        return False
+
+
+def install_missing() -> None:
+    """Install what the kit lacks here with pip, holding torch to what is installed.
+
+    Raises:
+        subprocess.CalledProcessError: pip failed; its output says why.
+    """
+    if wanted := missing((ROOT / "requirements.txt").read_text()):
+        held = [f"{name}=={version(name)}" for name in KEPT]
+        print(f"installing {', '.join(wanted)}")
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted, *held], check=True)
+
+
+def set_address(address: str, folder: str | Path = ROOT / "notebooks") -> None:
+    """Make FIRST_CELL with the repository's address every notebook's first code cell, and put a badge under its title.
+
+    Args:
+        address: https://github.com/owner/name; another address gets no badge, for Colab opens GitHub's only; an
+            empty one takes both away.
+        folder: where the notebooks lie, each as .ipynb and .py.
+    """
+    import jupytext
+
+    for path in sorted(path for path in Path(folder).glob("*.ipynb") if path.with_suffix(".py").is_file()):
+        notebook = jupytext.read(path)
+        title, code = notebook.cells[0], next(cell for cell in notebook.cells if cell.cell_type == "code")
+        title.source = title.source.partition(f"\n\n{_BADGE}")[0]
+        if address.startswith("https://github.com/"):
+            repository = address.removeprefix("https://github.com/").removesuffix(".git").strip("/")
+            title.source += f"\n\n{_BADGE}{repository}/blob/main/notebooks/{path.name})"
+        code.source = FIRST_CELL.format(address=address)
+        jupytext.write(notebook, path.with_suffix(".py"), fmt="py:percent")
+        jupytext.write(notebook, path)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        set_address(sys.argv[1])
+    else:
+        install_missing()

@@ -1,0 +1,74 @@
+"""The first cell on Colab: an empty folder, the repository's address, and nothing else."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import pytest
+
+from kit import colab
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_only_what_is_absent_or_too_old_is_missing_and_torch_never_is():
+    text = "# bounds\ntorch>=99\ntorchvision>=99\nnumpy>=1\npandas>=999  # too old here\nno-such-package>=1\n"
+    assert colab.missing(text + "\n# the tests\nno-such-tool\n") == ["pandas>=999", "no-such-package>=1"]
+
+
+def test_the_requirements_name_what_the_kit_runs_with():
+    assert colab.missing((ROOT / "requirements.txt").read_text()) == []
+
+
+def test_pip_is_asked_for_the_missing_and_held_to_the_torch_that_is_there(tmp_path, monkeypatch):
+    (tmp_path / "requirements.txt").write_text("torch>=2\nno-such-package>=1\n")
+    monkeypatch.setattr(colab, "ROOT", tmp_path)
+    calls = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append(command))
+    colab.install_missing()
+    ((*_, package, torch, torchvision),) = calls
+    assert package == "no-such-package>=1"
+    assert torch.startswith("torch==") and torchvision.startswith("torchvision==")
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    folder = tmp_path / "repository" / "notebooks"
+    shutil.copytree(ROOT / "notebooks", folder, ignore=shutil.ignore_patterns("results", "*.out.ipynb"))
+    return folder
+
+
+def test_the_address_and_the_badge_come_and_go(notebooks):
+    colab.set_address("", notebooks)
+    without = {path.name: path.read_bytes() for path in notebooks.iterdir() if path.is_file()}
+    colab.set_address("https://github.com/ada/cifar.git", notebooks)
+    for path in notebooks.glob("*.ipynb"):
+        notebook = jupytext.read(path)
+        assert f"colab.research.google.com/github/ada/cifar/blob/main/notebooks/{path.name}" in notebook.cells[0].source
+        assert '_address = "https://github.com/ada/cifar.git"' in path.with_suffix(".py").read_text()
+        assert [c.source for c in notebook.cells] == [c.source for c in jupytext.read(path.with_suffix(".py")).cells]
+    colab.set_address("", notebooks)
+    assert {path.name: path.read_bytes() for path in notebooks.iterdir() if path.is_file()} == without
+
+
+def test_the_first_cell_alone_clones_the_kit_and_imports_it(tmp_path, notebooks):
+    repository = notebooks.parent
+    shutil.copytree(ROOT / "kit", repository / "kit", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.txt", repository)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(repository)]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *words], check=True)
+    colab.set_address(f"file://{repository}", notebooks)
+    cells = jupytext.read(notebooks / "train.ipynb").cells
+    first = next(cell.source for cell in cells if cell.cell_type == "code")
+    empty = tmp_path / "content"
+    empty.mkdir()
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    code = first + "\nimport kit.parameters\nprint(kit.parameters.__file__)"
+    for _ in range(2):  # the second time it is there already
+        done = subprocess.run([sys.executable, "-c", code], cwd=empty, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert Path(done.stdout.strip()).parent == empty / "kit-clone" / "kit"
