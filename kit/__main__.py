@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every command."""
-    from kit import parameters
+    from kit import bench, parameters
 
     parser = argparse.ArgumentParser(prog="python -m kit", description="CIFAR-10, from images to a checked Kaggle CSV")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -37,6 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("run", _run, "explore, train, misclassification and submit on CIFAR-10")
     sub.add_argument("--list", action="store_true", help="list the recipes and end")
     parameters.add_options(sub, "train", "submit")
+    sub = add("bench", bench.run, "images a second of this machine, beside the paper's own way of training")
+    bench.add_options(sub)
     return parser
 
 
