@@ -55,6 +55,7 @@ def test_bins_agree_with_scikit_learn():
     table = table[table.images > 0]
     np.testing.assert_allclose(table.accuracy, share)
     np.testing.assert_allclose(table.confidence, mean)
+    assert ((table.low <= table.confidence) & (table.confidence <= table.high)).all()
 
 
 def test_likelihood_agrees_with_scikit_learn():
