@@ -14,7 +14,7 @@ from kit.archive import unpack
 from kit.errors import KitError
 from kit.files import replacing
 from kit.ledger import Row
-from kit.places import COMPETITIONS, LOCAL
+from kit.places import COMPETITIONS, local_data
 from kit.plots.submissions import expected_against_real
 from kit.submission import HEADER, check_submission
 
@@ -29,8 +29,8 @@ def name(slug: str | None = None) -> str:
     return slug or os.environ.get("KIT_COMPETITION") or COMPETITIONS[0]
 
 
-def download(slug: str | None = None, folder: str | Path = LOCAL) -> Path:
-    """Download the competition's files and unpack them into `folder`, by default ./data, where `auto` looks.
+def download(slug: str | None = None, folder: str | Path | None = None) -> Path:
+    """Download the competition's files and unpack them into `folder`, by default data/, where `auto` looks.
 
     A download that was cut off goes on where it stopped, and one that is complete is not repeated.
 
@@ -40,7 +40,7 @@ def download(slug: str | None = None, folder: str | Path = LOCAL) -> Path:
     Raises:
         KitError: no credentials, rules not accepted, no connection, a damaged archive, or no space.
     """
-    slug, folder = name(slug), Path(folder)
+    slug, folder = name(slug), Path(folder or local_data())
     api = client.connect()
     archive = folder / f"{slug}.zip"
     print(f"downloading the files of {slug} to {folder}")

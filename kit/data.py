@@ -71,7 +71,7 @@ def load(source: str | Path = "auto") -> Dataset:
     if source == "digits":
         return _digits()
     if source == "auto":
-        found = places.find_dataset() or _download(places.LOCAL)
+        found = places.find_dataset() or _download(places.local_data())
     else:
         place = Path(source).expanduser()
         found = places.find_form(place)

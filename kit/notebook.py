@@ -1,11 +1,12 @@
 """Run the notebooks headlessly, in order, through papermill."""
 
-import contextlib
 import logging
 import os
+import tempfile
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,18 @@ def execute(name: str, parameters: Mapping[str, Any], output: str | Path) -> Pat
     return output
 
 
-@contextlib.contextmanager
-def _quiet():
-    """Keep the warnings of Jupyter's machinery from the user's screen."""
-    with warnings.catch_warnings():
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the warnings of Jupyter's machinery, which kernels write to the process's own stderr, from the screen."""
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as hidden, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
 
 
 def execute_all(names: list[str], parameters: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:

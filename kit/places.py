@@ -9,17 +9,27 @@ from kit import imagefolder, official
 from kit.errors import KitError
 
 KAGGLE_INPUT = Path("/kaggle/input")
-LOCAL = Path("data")
 COMPETITIONS = ("deep-learning-spring-2025-project-1", "deep-learning-mini-project-spring-24-nyu")
 VARIABLE = "CIFAR10_DIR"
 TEST_FILES = "cifar_test_nolabel*.pkl"  # 2024 wrote it with an s at the end, 2025 without
 FORMS = f"{official.FOLDER}, {official.ARCHIVE}, or train/<class>/*.png and test/<class>/*.png"
 
+_ROOT = Path(__file__).resolve().parent.parent
 _DEPTH = 5  # of the longest known mount, datasets/<owner>/<dataset>/<folder>/cifar-10-batches-py
 
 
+def workspace() -> Path:
+    """The folder of runs/, data/ and submissions/: the checkout where it can be written, else the working folder."""
+    return _ROOT if (_ROOT / "notebooks").is_dir() and os.access(_ROOT, os.W_OK) else Path.cwd()
+
+
+def local_data() -> Path:
+    """The folder that `auto` looks at last and downloads into."""
+    return workspace() / "data"
+
+
 def find_dataset() -> Path | None:
-    """Find CIFAR-10 where `auto` looks: $CIFAR10_DIR, Kaggle's mounts, any folder below them, ./data.
+    """Find CIFAR-10 where `auto` looks: $CIFAR10_DIR, Kaggle's mounts, any folder below them, data/.
 
     Returns:
         The folder of official batches, the official archive or the image folder; None where there is none.
@@ -35,7 +45,7 @@ def find_dataset() -> Path | None:
                 f"{VARIABLE}={named} holds no CIFAR-10; let it name a folder with {FORMS}, or unset it"
             )
         return found
-    for place in (*_mounts(), *_folders_below(KAGGLE_INPUT, official.FOLDER), LOCAL):
+    for place in (*_mounts(), *_folders_below(KAGGLE_INPUT, official.FOLDER), local_data()):
         if found := find_form(place):
             return found
     return None
@@ -61,7 +71,7 @@ def find_test_file() -> Path | None:
     """Find the competition's test file by its name, in the places and the order of `find_dataset`."""
     named = os.environ.get(VARIABLE)
     places = [Path(named).expanduser()] if named else []
-    for place in (*places, *_mounts(), KAGGLE_INPUT, LOCAL):
+    for place in (*places, *_mounts(), KAGGLE_INPUT, local_data()):
         if found := find_test_file_in(place):
             return found
     return None
@@ -77,7 +87,7 @@ def find_test_file_in(folder: Path) -> Path | None:
 
 def where_auto_looks() -> str:
     """The places of `find_dataset` in words, for an error."""
-    return f"${VARIABLE} (not set), Kaggle's {KAGGLE_INPUT} and {LOCAL.resolve()}"
+    return f"${VARIABLE} (not set), Kaggle's {KAGGLE_INPUT} and {local_data().resolve()}"
 
 
 def _mounts() -> list[Path]:

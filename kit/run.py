@@ -1,8 +1,8 @@
-"""Run: the folder that a training leaves behind, and the places that the kit writes to."""
+"""Run: the folder that a training leaves behind."""
 
 import csv
 import io
-import os
+import json
 import platform
 import re
 import subprocess
@@ -22,15 +22,10 @@ from torch import Tensor
 from kit import files
 from kit.errors import KitError
 from kit.model import ResNet
+from kit.places import workspace
 from kit.recipe import Recipe
 
 WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
-
-
-def workspace() -> Path:
-    """The folder that holds runs/ and submissions/: the checkout where it can be written, else the working folder."""
-    root = Path(__file__).resolve().parent.parent
-    return root if (root / "notebooks").is_dir() and os.access(root, os.W_OK) else Path.cwd()
 
 
 class Run:
@@ -158,7 +153,7 @@ class Run:
     def save_weights(self, weights: str, state: dict[str, Tensor], **metadata: str) -> None:
         """Write "last" or "best" weights with a note of what they are (text to text)."""
         tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-        files.write_bytes(self.folder / WEIGHTS[weights], save(tensors, metadata))
+        files.write_bytes(self.folder / WEIGHTS[weights], _with_sorted_header(save(tensors, metadata)))
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Write everything that a resume needs."""
@@ -199,6 +194,13 @@ class Run:
         """Remove the files of an earlier training, so that the run starts over."""
         for name in (*WEIGHTS.values(), "history.csv", "metrics.json", "checkpoint.pt", "config.json"):
             (self.folder / name).unlink(missing_ok=True)
+
+
+def _with_sorted_header(file: bytes) -> bytes:
+    """The same safetensors file with its notes in alphabetical order, since the library's own order is random."""
+    size = int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return file[:8] + header.encode().ljust(size) + file[8 + size :]
 
 
 def all_runs(folder: Path | None = None) -> list[Run]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from kit import files
 from kit.data import Dataset, find_competition_test, load_competition_test
 from kit.errors import KitError
+from kit.expected import Forecast
 from kit.run import Run
 
 HEADER = ("ID", "Labels")
@@ -45,17 +46,18 @@ class ToLabel:
     from_competition: bool
 
 
-def images_to_label(test_file: str, dataset: Dataset) -> ToLabel:
+def images_to_label(test_file: str, data: str, dataset: Dataset) -> ToLabel:
     """The competition's test images, or the data set's own where the competition's file is not at hand.
 
     Args:
-        test_file: the file, or auto to look for it where the images are looked for.
-        dataset: whose test images stand in.
+        test_file: the file, or auto to look for it where `data` is.
+        data: where the images come from, as given to kit.data.load.
+        dataset: what came from there; its test images stand in.
 
     Raises:
         KitError: a file is named that is not there or cannot be read.
     """
-    path = find_competition_test() if test_file == "auto" else Path(test_file)
+    path = find_competition_test(data) if test_file == "auto" else Path(test_file)
     if path is None:
         words = f"no competition file was found, so the data's {len(dataset.test_images):,} test images are predicted"
         return ToLabel(dataset.test_images, torch.arange(len(dataset.test_images)), words, False)
@@ -172,9 +174,9 @@ def warn_of_unlike_images(images: Tensor, training_images: Tensor) -> pd.DataFra
         Rows training and test; channel means and deviations (0..1), and roughness, the mean step between neighbouring
         pixels (0..1), which a swapped layout raises while it keeps means and deviations.
     """
-    table = pd.DataFrame({"training": _look(training_images), "test": _look(images)}, index=_LOOK).T
+    table = pd.DataFrame({"training": _look(training_images), "test": _look(images)}, index=list(_LOOK)).T
     shift = (table.loc["test"] - table.loc["training"]).abs().filter(like="mean").max()
-    ratio = (table.loc["test"] / table.loc["training"]).drop(_LOOK[:3])
+    ratio = (table.loc["test"] / table.loc["training"]).drop(list(_LOOK[:3]))
     factor = max(ratio.max(), 1 / ratio.min()) if ratio.min() > 0 else float("inf")
     if shift > MEAN_SHIFT or factor > SPREAD_RATIO:
         warnings.warn(
@@ -194,8 +196,8 @@ def _look(images: Tensor) -> list[float]:
     return [*some.mean((0, 2, 3)).tolist(), *some.std((0, 2, 3)).tolist(), rough]
 
 
-def describe(run: Run, weights: str, tta: str) -> dict[str, Any]:
-    """What made a submission: run, recipe, weights and their hash, accuracy and split, test-time augmentation."""
+def describe(run: Run, weights: str, tta: str, expectation: Forecast | None = None) -> dict[str, Any]:
+    """What made a submission: run, recipe, weights and their hash, accuracy and split, views, and expected scores."""
     figures = run.metrics
     return {
         "run": run.name,
@@ -205,6 +207,7 @@ def describe(run: Run, weights: str, tta: str) -> dict[str, Any]:
         "accuracy": figures.get(f"{weights}_accuracy"),
         "split": run.config["recipe"]["split"],
         "tta": tta,
+        "expected": expectation.as_record() if expectation else None,
     }
 
 

@@ -20,11 +20,16 @@
 # What there is to learn from: classes, samples, statistics, and what training really sees after augmentation.
 
 # %%
-# Find the kit: in this checkout, or attached read-only on Kaggle.
+# Find the kit: in this checkout, attached read-only on Kaggle, or cloned from its address where that is set (Colab).
+import subprocess
 import sys
 from pathlib import Path
 
-_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/..")]
+_address = ""  # of the repository; `python -m kit.colab ADDRESS` sets it
+_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
+if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
 
 # %% tags=["parameters"]
@@ -115,9 +120,11 @@ plots.augmentation_table(parts.train_images[::apart][:10], ways)
 # What training with this recipe really sees, from the very object that training uses: ten views of each of six images.
 
 # %%
-from kit.batches import Batches, stream
+import torch
+
+from kit.batches import Batches
 
 batches = Batches(parts.train_images, parts.train_labels, settings.recipe, len(dataset.classes))
 six, their_labels = (x[::apart][:6].repeat_interleave(10, 0) for x in (parts.train_images, parts.train_labels))
-views, targets = batches.augmented(six, their_labels, stream("augmentation", settings.recipe.seed, 0, 0, 0))
+views, targets = batches.augmented(six, their_labels, torch.Generator().manual_seed(settings.recipe.seed))
 plots.training_views(views, targets, dataset.classes)

@@ -20,11 +20,16 @@
 # What a trained network gets wrong, and what that says about the next thing to try.
 
 # %%
-# Find the kit: in this checkout, or attached read-only on Kaggle.
+# Find the kit: in this checkout, attached read-only on Kaggle, or cloned from its address where that is set (Colab).
+import subprocess
 import sys
 from pathlib import Path
 
-_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/..")]
+_address = ""  # of the repository; `python -m kit.colab ADDRESS` sets it
+_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
+if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
 
 # %% tags=["parameters"]
@@ -38,3 +43,145 @@ amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 from kit.parameters import check
 
 settings = check("misclassification", globals())
+print(f"{settings.weights} weights of {settings.run or 'the run that was started last'}")
+
+# %% [markdown]
+# ## Predictions
+#
+# Only images that the network did not train on say anything about its mistakes: the validation images of the run's
+# own split.
+
+# %%
+from kit.answers import Answers
+from kit.data import load, split
+from kit.predict import predict
+from kit.run import Run
+
+dataset, trained = load(settings.data), Run.load(settings.run)
+network = trained.model(settings.weights)
+part = split(dataset, trained.recipe.split, trained.recipe.seed)
+images, labels = part.validation_images, part.validation_labels
+answers = Answers(predict(network, images, amp=settings.amp), labels, dataset.classes)
+print(f"{answers.accuracy:.2%} of {len(answers):,} images right, {(~answers.right).sum():,} wrong")
+
+# %% [markdown]
+# ## Which classes
+#
+# Rows are the truth, columns the prediction; the diagonal is left white so that the mistakes show.
+
+# %%
+from kit import analysis, plots
+
+trained.save_figure(plots.confusion_matrix(answers), "confusion")
+
+# %% [markdown]
+# Recall is the share of a class's images that are recognised, precision the share of its predictions that are
+# right. Two classes whose 95 % intervals overlap are not shown to differ.
+
+# %%
+trained.save_figure(plots.class_measures(answers), "class_measures")
+
+# %%
+analysis.per_class(answers).round(3)
+
+# %% [markdown]
+# ## Which pairs
+#
+# The most frequent mistakes, with the images on which the network was surest.
+
+# %%
+trained.save_figure(plots.confused_examples(images, answers), "confused_pairs")
+
+# %%
+analysis.confused_pairs(answers)
+
+# %% [markdown]
+# ## The surest mistakes
+#
+# A mistake made with certainty is a habit, not bad luck. Look for what they share: odd framing, drawings, colours.
+
+# %%
+wrong = analysis.confident_mistakes(answers, 27)
+trained.save_figure(plots.gallery(images, answers, wrong, "Most confident mistakes"), "confident_mistakes")
+
+# %% [markdown]
+# And the luckiest hits: right, but hardly surer than another class.
+
+# %%
+doubtful = analysis.doubtful_hits(answers, 27)
+trained.save_figure(plots.gallery(images, answers, doubtful, "Least confident hits"), "doubtful_hits")
+
+# %% [markdown]
+# ## Where it looked
+#
+# Grad-CAM of the last stage: yellow is what spoke for the predicted class. Yellow beside the object means that the
+# background decided.
+
+# %%
+from kit.gradcam import gradcam
+
+shown = wrong[:10]
+maps = gradcam(network, images[shown])
+trained.save_figure(plots.heat_maps(images, maps, answers, shown), "heat_maps")
+
+# %% [markdown]
+# ## How sure, and how rightly so
+#
+# The tenth of the images that the network is least sure of holds most of the mistakes.
+
+# %%
+trained.save_figure(plots.confidence_parts(answers), "accuracy_by_confidence")
+
+# %% [markdown]
+# A point under the dashed line is a network that is surer than it is right. Temperature scaling divides the logits
+# by one number, fitted on one half of the images; both diagrams show the other half.
+
+# %%
+from kit.calibration import calibrate
+
+calibration = calibrate(answers)
+print(calibration)
+trained.save_figure(plots.reliability_diagram(calibration), "reliability")
+
+# %% [markdown]
+# ## Labels that look wrong
+#
+# Confident learning (cleanlab) asks which labels the network contradicts against the habit of their class. These are
+# questions for your eyes, not verdicts; nothing is removed.
+
+# %%
+suspects = analysis.suspicious_labels(answers, 27)
+trained.save_figure(plots.suspicious(images, suspects), "suspicious_labels")
+
+# %% [markdown]
+# ## Small changes
+#
+# A change that you hardly see should cost nothing. One that costs points names an augmentation to try.
+
+# %%
+from kit.shifts import SMALL_CHANGES, answers_under, weaknesses
+
+some = slice(None, None, max(len(answers) // 2000, 1))  # two thousand images tell a point apart
+plain = answers[some]
+changed = answers_under(network, images[some], labels[some], dataset.classes, SMALL_CHANGES, amp=settings.amp)
+costs = weaknesses(plain, changed)
+trained.save_figure(plots.weakness_bars(plain, costs), "weaknesses")
+
+# %% [markdown]
+# ## Against another run
+#
+# What one network gets right and the other wrong; McNemar's test says whether more than luck divides them.
+
+# %%
+from IPython.display import display
+
+if settings.other:
+    second = Run.load(settings.other)
+    others = Answers(predict(second.model(settings.weights), images, amp=settings.amp), labels, dataset.classes)
+    result = analysis.compare(answers, others)
+    print(result)
+    display(trained.save_figure(plots.comparison(result, (trained.name, second.name)), "comparison"))
+    heading = f"Only {second.name} is right; this is what {trained.name} says"
+    display(trained.save_figure(plots.gallery(images, answers, result.only_second[:18], heading), "only_second"))
+else:
+    print("no second run was named: set other")

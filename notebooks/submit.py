@@ -20,11 +20,16 @@
 # From a trained run to a checked CSV, and to Kaggle if you say so.
 
 # %%
-# Find the kit: in this checkout, or attached read-only on Kaggle.
+# Find the kit: in this checkout, attached read-only on Kaggle, or cloned from its address where that is set (Colab).
+import subprocess
 import sys
 from pathlib import Path
 
-_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/..")]
+_address = ""  # of the repository; `python -m kit.colab ADDRESS` sets it
+_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
+if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
 
 # %% tags=["parameters"]
@@ -62,7 +67,7 @@ print(f"{trained.folder}\n{trained.summary()}")
 from kit.submission import images_to_label
 
 dataset = load(settings.data)
-test = images_to_label(settings.test_file, dataset)
+test = images_to_label(settings.test_file, settings.data, dataset)
 print(test.source)
 
 # %% [markdown]
@@ -96,6 +101,32 @@ titles = [f"{dataset.classes[k]} {100 * p:.0f} %" for k, p in zip(labels[:40], c
 trained.save_figure(plots.image_grid(test.images[:40], titles), "predicted_samples")
 
 # %% [markdown]
+# ## The expected score
+#
+# Before a submission is spent: what the published teams' line and the unlabelled test images expect on the leaderboard.
+# The network's answers to its validation images calibrate the latter.
+
+# %%
+from IPython.display import display
+
+from kit.answers import Answers
+from kit.data import CLASSES, split
+from kit.expected import fit_line, forecast, leaderboard
+
+known = split(dataset, trained.recipe.split, trained.recipe.seed)
+answers = predict(network, known.validation_images, tta=settings.tta, amp=settings.amp)
+source = Answers(answers, known.validation_labels, dataset.classes)
+expectation = forecast(source, logits) if dataset.classes == CLASSES else None
+print(expectation or "the published line is about CIFAR-10, so nothing is expected of other images")
+
+# %%
+trained.save_figure(plots.published_line(leaderboard(), fit_line(), 100 * source.accuracy), "published_line")
+
+# %%
+if expectation:
+    display(trained.save_figure(plots.forecast_intervals(expectation), "forecast"))
+
+# %% [markdown]
 # ## The CSV
 #
 # Checked before it is written: one row an id, in the file's order, labels 0 to 9.
@@ -107,7 +138,7 @@ from kit.submission import describe, parse_header, write_submission
 csv = None
 if test.from_competition:
     target = workspace() / "submissions" / f"{trained.name}.csv"
-    about = describe(trained, settings.weights, settings.tta)
+    about = describe(trained, settings.weights, settings.tta, expectation)
     csv = write_submission(target, test.ids, labels, header=parse_header(settings.header), about=about)
     print(csv, csv.read_text()[:60], sep="\n")
 else:

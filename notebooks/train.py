@@ -20,11 +20,16 @@
 # One recipe, from random weights to a run folder that the other notebooks read. The loop itself is in `kit/train.py`.
 
 # %%
-# Find the kit: in this checkout, or attached read-only on Kaggle.
+# Find the kit: in this checkout, attached read-only on Kaggle, or cloned from its address where that is set (Colab).
+import subprocess
 import sys
 from pathlib import Path
 
-_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/..")]
+_address = ""  # of the repository; `python -m kit.colab ADDRESS` sets it
+_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
+if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
 
 # %% tags=["parameters"]

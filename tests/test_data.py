@@ -30,6 +30,7 @@ def kaggle(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(data, "CIFAR10", no_network)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(places, "workspace", Path)
     return tmp_path / "input"
 
 

@@ -195,6 +195,7 @@ def kaggle(tmp_path, monkeypatch) -> Path:
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(places, "workspace", Path)
     return tmp_path / "input"
 
 

@@ -1,5 +1,15 @@
 """Every figure of the kit: functions that take data and return a matplotlib Figure."""
 
+from kit.plots.mistakes import (
+    class_measures,
+    comparison,
+    confused_examples,
+    confusion_matrix,
+    gallery,
+    heat_maps,
+    suspicious,
+    weakness_bars,
+)
 from kit.plots.samples import (
     augmentation_table,
     class_counts,
@@ -7,6 +17,13 @@ from kit.plots.samples import (
     image_grid,
     pixel_histogram,
     training_views,
+)
+from kit.plots.scores import (
+    confidence_parts,
+    estimates_under_shifts,
+    forecast_intervals,
+    published_line,
+    reliability_diagram,
 )
 from kit.plots.training import (
     accuracy,
@@ -23,13 +40,26 @@ __all__ = [
     "architecture",
     "augmentation_table",
     "class_counts",
+    "class_measures",
     "class_samples",
     "compare_runs",
+    "comparison",
+    "confidence_parts",
+    "confused_examples",
+    "confusion_matrix",
+    "estimates_under_shifts",
+    "forecast_intervals",
+    "gallery",
     "gradient_norm",
+    "heat_maps",
     "image_grid",
     "learning_rate",
     "pixel_histogram",
+    "published_line",
+    "reliability_diagram",
+    "suspicious",
     "training_loss",
     "training_views",
     "validation_loss",
+    "weakness_bars",
 ]
