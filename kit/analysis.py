@@ -3,12 +3,11 @@
 Everything here works on `Answers` (logits, labels, class names), so it is the same for one run or an average.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from cleanlab.filter import find_label_issues
-from cleanlab.rank import get_label_quality_scores
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 
@@ -135,7 +134,7 @@ def suspicious_labels(answers: Answers, count: int = 25) -> pd.DataFrame:
     """
     probabilities = answers.probabilities
     found = _issues(answers.labels, probabilities)
-    quality = get_label_quality_scores(answers.labels, probabilities)[found]
+    quality = probabilities[found, answers.labels[found]]
     chosen = found[np.argsort(quality, kind="stable")][:count]
     names = np.array(answers.classes)
     return pd.DataFrame(
@@ -151,6 +150,10 @@ def suspicious_labels(answers: Answers, count: int = 25) -> pd.DataFrame:
 def _issues(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     if len(np.unique(labels)) < 2:  # confident learning compares classes
         return np.array([], dtype=np.int64)
+    with warnings.catch_warnings():  # of tqdm's, about widgets that a notebook may lack
+        warnings.simplefilter("ignore")
+        from cleanlab.filter import find_label_issues  # a second of import time that only this needs
+
     # One process: cleanlab's pool costs more than it saves here, and forks inside notebooks.
     return np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1))
 

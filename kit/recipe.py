@@ -124,6 +124,12 @@ class Recipe:
             cutout=self.cutout,
         )
 
+    def views(self, tta: str) -> str:
+        """Test-time augmentation in words of kit.predict; `auto` is flip where training flips, and none elsewhere."""
+        if tta != "auto":
+            return tta
+        return "flip" if self.pipeline().flip else "none"
+
     def _sizes(self, name: str) -> tuple[int, ...] | int | None:
         text = getattr(self, name)
         try:

@@ -37,7 +37,7 @@ data: str = "auto"  # where the images come from: auto, digits, or a folder
 run: str = ""  # name of the run folder under runs/, by default the one that was started last
 weights: str = "last"  # the epoch whose weights predict: last or best
 test_file: str = "auto"  # the test file of the competition, auto to look where the images are
-tta: str = "flip"  # test-time augmentation: none, flip, flip+shift, or a number of views
+tta: str = "auto"  # test-time augmentation: auto (flip where training flips), none, flip, flip+shift, or a number
 header: str = "ID,Labels"  # the header of the CSV
 upload: bool = False  # send the CSV to Kaggle
 message: str = ""  # the description of the submission on Kaggle
@@ -86,7 +86,8 @@ from kit import plots
 from kit.predict import predict
 from kit.submission import warn_of_unlikely_labels
 
-logits = predict(network, test.images, tta=settings.tta, amp=settings.amp)
+views = trained.recipe.views(settings.tta)
+logits = predict(network, test.images, tta=views, amp=settings.amp)
 labels = logits.argmax(1)
 counts = warn_of_unlikely_labels(labels, dataset.classes)
 figure = plots.class_counts(counts.to_dict(), len(labels) / len(counts), "predictions of each class")
@@ -114,16 +115,15 @@ from kit.data import CLASSES, split
 from kit.expected import fit_line, forecast, leaderboard
 
 known = split(dataset, trained.recipe.split, trained.recipe.seed)
-answers = predict(network, known.validation_images, tta=settings.tta, amp=settings.amp)
+answers = predict(network, known.validation_images, tta=views, amp=settings.amp)
 source = Answers(answers, known.validation_labels, dataset.classes)
 expectation = forecast(source, logits) if dataset.classes == CLASSES else None
 print(expectation or "the published line is about CIFAR-10, so nothing is expected of other images")
 
 # %%
-trained.save_figure(plots.published_line(leaderboard(), fit_line(), 100 * source.accuracy), "published_line")
-
-# %%
 if expectation:
+    line = plots.published_line(leaderboard(), fit_line(), 100 * source.accuracy)
+    display(trained.save_figure(line, "published_line"))
     display(trained.save_figure(plots.forecast_intervals(expectation), "forecast"))
 
 # %% [markdown]
@@ -138,7 +138,7 @@ from kit.submission import describe, parse_header, write_submission
 csv = None
 if test.from_competition:
     target = workspace() / "submissions" / f"{trained.name}.csv"
-    about = describe(trained, settings.weights, settings.tta, expectation)
+    about = describe(trained, settings.weights, views, expectation)
     csv = write_submission(target, test.ids, labels, header=parse_header(settings.header), about=about)
     print(csv, csv.read_text()[:60], sep="\n")
 else:

@@ -83,7 +83,8 @@ def class_counts(counts: Mapping[str, int], expected: float | None = None, title
     axes.bar_label(bars, fmt="{:,.0f}", fontsize=8)
     if expected is not None:
         axes.axhline(expected, color="black", linewidth=1, linestyle="--", label=f"{expected:,.0f} if balanced")
-        axes.legend(loc="lower right")
+        axes.set_ylim(top=1.2 * max(*counts.values(), expected))
+        axes.legend(loc="upper right")
     axes.set_ylabel("images")
     axes.set_title(title)
     axes.tick_params(axis="x", rotation=30)
