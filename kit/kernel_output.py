@@ -8,7 +8,8 @@ import requests
 
 from kit import client, files
 from kit.errors import KitError
-from kit.run import Run, workspace
+from kit.places import workspace
+from kit.run import Run
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi

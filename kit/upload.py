@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ABANDONED_SECONDS = 600  # after which a submission that is still being sent belongs to a dead process
 _PAGE = 100
+_UPLOAD_FAILED = "Could not submit to competition"  # what the client answers instead of raising
 _REPEATABLE = ("refused", "not sent", "error")
 
 
@@ -153,7 +154,7 @@ def _submit(api: "KaggleApi", path: Path, row: Row) -> str:
             if not client.is_passing(error) or attempt == client.ATTEMPTS - 1:
                 raise
             time.sleep(client.pause_after(error, attempt))
-    if answer.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:  # the file itself did not get through
+    if answer.message == _UPLOAD_FAILED:
         raise KitError(f"uploading {path.name} failed {printed.getvalue().strip()}".rstrip() + "; run this again")
     return str(answer.ref) if answer.ref else _look_for(api, row, seen)
 

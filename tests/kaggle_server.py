@@ -22,6 +22,7 @@ import pytest
 KEY = "0123456789abcdef-secret-key"
 USER = "ada"
 SCORE = "0.87390"
+COMMAND = [sys.executable, "-c", "from kaggle.cli import main; main()"]  # what the script `kaggle` does
 
 
 class KaggleServer(ThreadingHTTPServer):

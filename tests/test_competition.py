@@ -13,7 +13,7 @@ import zipfile
 import kaggle_server
 import pytest
 
-from kit import client, competition, ledger, places
+from kit import client, competition, ledger, official, places
 from kit.errors import KitError
 from kit.recipe import RECIPES
 
@@ -145,6 +145,17 @@ def test_the_competition_is_one_setting(kaggle, tmp_path, monkeypatch):
     assert asked == [OTHER, "a-third-one"]
 
 
+def test_what_was_downloaded_is_found_by_auto(kaggle, tmp_path, monkeypatch):
+    batches = ["batches.meta", "test_batch", *(f"data_batch_{i}" for i in range(1, 6))]
+    names = [f"cifar-10-python/{official.FOLDER}/{name}" for name in batches]
+    kaggle.files[SLUG] = archive({"cifar_test_nolabel.pkl": b"1", **dict.fromkeys(names, b"2")})
+    monkeypatch.delenv(places.VARIABLE, raising=False)
+    monkeypatch.setattr(places, "workspace", lambda: tmp_path)
+    competition.download()
+    assert places.find_dataset() == tmp_path / "data" / "cifar-10-python" / official.FOLDER
+    assert places.find_test_file() == tmp_path / "data" / "cifar_test_nolabel.pkl"
+
+
 # --- a submission
 
 
@@ -239,7 +250,7 @@ def test_the_first_submission_of_all_is_let_through(kaggle, csv, record):
 def test_a_client_that_knows_no_limits_submits_all_the_same(kaggle, csv, record, monkeypatch, capsys):
     from kaggle.api.kaggle_api_extended import KaggleApi
 
-    monkeypatch.delattr(KaggleApi, "competition_get_submission_limits")
+    monkeypatch.delattr(KaggleApi, "competition_get_submission_limits", raising=False)
     assert competition.submit(csv, "m", record=record)["status"] == "complete"
     assert "cannot tell" in capsys.readouterr().out
 
@@ -398,18 +409,7 @@ def test_scores_of_one_competition_leave_the_rows_of_another_alone(kaggle, csv, 
 
 
 def test_the_clients_own_command_takes_the_same_file(kaggle, csv):
-    command = [
-        sys.executable,
-        "-m",
-        "kaggle",
-        "competitions",
-        "submit",
-        SLUG,
-        "-f",
-        str(csv),
-        "-m",
-        "by hand",
-    ]
+    command = [*kaggle_server.COMMAND, "competitions", "submit", SLUG, "-f", str(csv), "-m", "by hand"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Successfully submitted" in done.stdout

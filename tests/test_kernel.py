@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import kaggle_server
 import nbformat
@@ -79,7 +78,7 @@ def test_a_dry_run_leaves_a_folder_that_the_clients_own_command_takes(kaggle, wo
     pushed = kernel.push(["explore"], {"data": "digits"}, name="A look", slug="another-one", dry_run=True)
     assert kaggle.calls == []
     assert sorted(path.name for path in pushed.folder.iterdir()) == ["a-look.ipynb", "kernel-metadata.json"]
-    command = [sys.executable, "-m", "kaggle", "kernels", "push", "-p", str(pushed.folder)]
+    command = [*kaggle_server.COMMAND, "kernels", "push", "-p", str(pushed.folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert "successfully pushed" in done.stdout, done.stdout + done.stderr
     (request,) = kaggle.called("SaveKernel")
