@@ -14,6 +14,7 @@ import kaggle_server
 import pytest
 
 from kit import client, competition, ledger, official, places
+from kit.__main__ import main
 from kit.errors import KitError
 from kit.recipe import RECIPES
 
@@ -379,6 +380,16 @@ def test_two_processes_that_submit_the_same_file_make_one_submission(kaggle, csv
     assert [process.exitcode for process in both] == [0, 0]
     assert len(kaggle.submissions) == len(ledger.rows(record)) == 1
     assert the_row(record)["status"] == "pending"
+
+
+def test_the_command_line_ends_in_one_sentence_or_a_recorded_score(kaggle, csv, record, monkeypatch, capsys):
+    monkeypatch.setattr(ledger, "default", lambda: record)
+    kaggle.fail("CreateSubmission", (403, "You must accept this competition's rules"))
+    assert main(["submit", str(csv), "-m", "m"]) == 2
+    assert capsys.readouterr().err.startswith("error: submitting paper.csv: 403: You must accept")
+    assert main(["submit", str(csv), "-m", "m"]) == 0
+    assert main(["scores"]) == 0
+    assert f"{100 * float(SCORE):.2f}" in capsys.readouterr().out
 
 
 # --- the scores
