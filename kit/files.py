@@ -35,6 +35,12 @@ def _remove(part: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove the temporary files of writers that were killed; nobody else may be writing to `folder`."""
+    for part in Path(folder).glob(".*.part"):
+        _remove(part)
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write `content` to `path`, flushed to the disk, whole or not at all."""
     with replacing(path) as part, part.open("wb") as file:

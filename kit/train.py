@@ -127,6 +127,7 @@ def _continued(run: Run, learner: Learner, resume: bool) -> RunLog:
     """The record of the run, with `learner` brought to its checkpoint where there is one."""
     state = None
     if learner.world.leads:
+        files.remove_leftovers(run.folder)
         if not resume:
             run.clear()
         state = run.load_checkpoint()
