@@ -54,6 +54,13 @@ def test_the_address_and_the_badge_come_and_go(notebooks):
     assert {path.name: path.read_bytes() for path in notebooks.iterdir() if path.is_file()} == without
 
 
+def test_every_notebook_begins_with_the_same_cell():
+    before, after = colab.FIRST_CELL.split("{address}")
+    for path in (ROOT / "notebooks").glob("*.py"):
+        first = next(cell.source for cell in jupytext.read(path).cells if cell.cell_type == "code")
+        assert first.startswith(before) and first.endswith(after), path
+
+
 def test_the_first_cell_alone_clones_the_kit_and_imports_it(tmp_path, notebooks):
     repository = notebooks.parent
     shutil.copytree(ROOT / "kit", repository / "kit", ignore=shutil.ignore_patterns("__pycache__"))
