@@ -38,9 +38,7 @@ STD = (0.2023, 0.1994, 0.2010)  # the mean of the images' own deviations, as the
 SLICE = 256  # images whose float32 values stay in a core's cache while they are normalised
 
 
-def cutout(
-    images: Tensor, holes: int = 1, length: int = 8, generator: torch.Generator | None = None
-) -> Tensor:
+def cutout(images: Tensor, holes: int = 1, length: int = 8, generator: torch.Generator | None = None) -> Tensor:
     """Fill squares of each image with zero, the mean of normalised images.
 
     DeVries & Taylor 2017, arXiv:1708.04552. A centre may be any pixel, so that squares are cut off at the
@@ -208,9 +206,7 @@ class Pipeline:
             images = apply(images, plan)
         return images
 
-    def _draw_plans(
-        self, count: int, height: int, width: int, generator: torch.Generator | None
-    ) -> list[Plan]:
+    def _draw_plans(self, count: int, height: int, width: int, generator: torch.Generator | None) -> list[Plan]:
         plans = []
         if self.policy:
             plans.append(POLICIES[self.policy](count, height, width, generator=generator))

@@ -137,9 +137,7 @@ def draw_randaugment(
         ValueError: `num_ops` is negative, or `magnitude` is not 0 to 30.
     """
     if num_ops < 0 or not 0 <= magnitude <= 30:
-        raise ValueError(
-            f"RandAugment takes num_ops of 0 or more and magnitude 0 to 30, not {num_ops} and {magnitude}"
-        )
+        raise ValueError(f"RandAugment takes num_ops of 0 or more and magnitude 0 to 30, not {num_ops} and {magnitude}")
     bins = torch.full((count, num_ops), magnitude)
     return _draw_evenly(_standard_space(31, height, width), bins, generator)
 
@@ -172,9 +170,7 @@ def _policy_tables(height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Ten
 
 def _standard_space(bins: int, height: int, width: int) -> dict[str, Tensor]:
     """Magnitudes of AutoAugment and RandAugment, float64 (bins,) for each operation."""
-    return _space(
-        bins, shear=0.3, across=150 / 331 * width, down=150 / 331 * height, degrees=30, blend=0.9, bits=4
-    )
+    return _space(bins, shear=0.3, across=150 / 331 * width, down=150 / 331 * height, degrees=30, blend=0.9, bits=4)
 
 
 def _wide_space(bins: int) -> dict[str, Tensor]:

@@ -105,8 +105,7 @@ def _hsv_to_rgb(h: Tensor, s: Tensor, v: Tensor) -> Tensor:
     t = (v * (1.0 - s * (1.0 - f))).clamp_(0.0, 1.0)
     sector = (sector.long() % 6)[None]
     channels = (
-        torch.stack(six).gather(0, sector)
-        for six in ((v, q, p, p, t, v), (t, v, v, q, p, p), (p, p, t, v, v, q))
+        torch.stack(six).gather(0, sector) for six in ((v, q, p, p, t, v), (t, v, v, q, p, p), (p, p, t, v, v, q))
     )
     return torch.cat(list(channels)).transpose(0, 1).contiguous()
 
@@ -124,9 +123,7 @@ def solarize(images: Tensor, magnitudes: Tensor) -> Tensor:
     """Invert the values that reach the magnitude, 0 to 255."""
     last_kept = _column(magnitudes.ceil() - 1, images, torch.int16)
     values = images.to(torch.int16)
-    mask = (
-        last_kept - values
-    ) >> 15  # all ones where the value is above, and x ^ all ones is 255 - x in 8 bits
+    mask = (last_kept - values) >> 15  # all ones where the value is above, and x ^ all ones is 255 - x in 8 bits
     return (values ^ mask).to(torch.uint8)
 
 

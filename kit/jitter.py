@@ -54,9 +54,7 @@ def draw_color_jitter(
     if largest.min() < 0 or hue > 0.5:
         raise ValueError(f"colour jitter takes amounts of 0 or more, hue at most 0.5, not {largest.tolist()}")
     smallest = -largest.clamp(max=1)  # a factor is never negative
-    magnitudes = smallest + (largest - smallest) * torch.rand(
-        count, 4, dtype=torch.float64, generator=generator
-    )
+    magnitudes = smallest + (largest - smallest) * torch.rand(count, 4, dtype=torch.float64, generator=generator)
     names = ("Brightness", "Contrast", "Color", "Hue")
     names = [name if amount > 0 else "Identity" for name, amount in zip(names, largest, strict=True)]
     operations = torch.tensor([NAMES.index(name) for name in names])

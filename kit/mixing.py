@@ -75,9 +75,7 @@ def _check(images: Tensor, alpha: float) -> None:
 
 def _check_alpha(alpha: float) -> None:
     if not alpha > 0:
-        raise ValueError(
-            f"alpha of the Beta distribution must be above 0, not {alpha}; leave mixing out instead"
-        )
+        raise ValueError(f"alpha of the Beta distribution must be above 0, not {alpha}; leave mixing out instead")
 
 
 def _draw_shares(count: int, alpha: float, generator: torch.Generator | None) -> Tensor:

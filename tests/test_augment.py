@@ -115,10 +115,7 @@ def test_cutout_with_more_holes_cuts_where_any_hole_is():
     kept = cutout(torch.ones(2_000, 3, 32, 32), 3, 8, seeded())
     assert set(kept.unique().tolist()) == {0, 1}
     areas = (kept[:, 0] == 0).sum((1, 2))
-    centres = (
-        torch.tensor([sum(place - 4 < centre <= place + 4 for centre in range(32)) for place in range(32)])
-        / 32
-    )
+    centres = torch.tensor([sum(place - 4 < centre <= place + 4 for centre in range(32)) for place in range(32)]) / 32
     uncovered = (1 - torch.outer(centres, centres)) ** 3
     assert 64 < areas.max() <= 192
     assert areas.double().mean().item() == pytest.approx((1 - uncovered).sum().item(), rel=0.01)
@@ -291,9 +288,7 @@ class TestPipeline:
         off = Pipeline(crop=0, flip=False)
         assert torch.equal(off(random_images(300)), normalize(random_images(300)))
         reflecting = Pipeline(2, "reflect", False, "randaugment")
-        expected = randaugment(
-            random_crop(random_images(9), 2, "reflect", generator := seeded()), generator=generator
-        )
+        expected = randaugment(random_crop(random_images(9), 2, "reflect", generator := seeded()), generator=generator)
         assert torch.equal(reflecting.augment(random_images(9), seeded()), expected)
 
     def test_one_seed_gives_one_batch_and_a_saved_generator_goes_on(self):
@@ -323,9 +318,7 @@ class TestPipeline:
         assert torch.equal(images, random_images(count, *size))
 
     def test_floats_are_refused_in_one_sentence(self):
-        with pytest.raises(
-            TypeError, match=r"^images must be a torch.uint8 .*float32; augment before normalising$"
-        ):
+        with pytest.raises(TypeError, match=r"^images must be a torch.uint8 .*float32; augment before normalising$"):
             FULL(torch.rand(2, 3, 32, 32))
 
     @pytest.mark.parametrize(

@@ -224,9 +224,7 @@ class TestBatches:
         expected = augment(images, generator=seeded())
         every_second = images.repeat_interleave(2, 3)[..., ::2]
         assert expected.shape == images.shape and expected.dtype == torch.uint8
-        assert torch.equal(
-            augment(images.to(memory_format=torch.channels_last), generator=seeded()), expected
-        )
+        assert torch.equal(augment(images.to(memory_format=torch.channels_last), generator=seeded()), expected)
         assert torch.equal(augment(every_second, generator=seeded()), expected)
         assert torch.equal(images, before)
 
