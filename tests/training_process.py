@@ -1,4 +1,4 @@
-"""A training in a process of its own, to be killed: forked from a server that has imported torch, so it starts at once."""
+"""A training in a process of its own, to be killed; forked from a server that has imported torch, to start at once."""
 
 import os
 import sys
