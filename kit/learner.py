@@ -1,5 +1,6 @@
 """Learner: a network with all that changes while it trains; what a checkpoint holds."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -97,11 +98,16 @@ class Learner:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
-        self.schedule.step()
+        self._advance_schedule()
         if self.ema is not None:
             self.ema.update()
         self.steps += 1
         self._count(logits.detach(), loss.detach(), norm, targets)
+
+    def _advance_schedule(self) -> None:
+        with warnings.catch_warnings():  # torch mistakes a first step that GradScaler skips for a wrong order
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+            self.schedule.step()
 
     def _count(self, logits: Tensor, loss: Tensor, norm: Tensor, targets: Tensor) -> None:
         classes = targets.argmax(1) if targets.is_floating_point() else targets

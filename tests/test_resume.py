@@ -56,11 +56,17 @@ def wait_for(happened, process, seconds=60):
 
 def wait_for_checkpoints(run, count, process):
     """Wait until the process has renamed `count` new checkpoints into place."""
-    for _ in range(count):
-        known = run.checkpoint_path.stat().st_ino if run.checkpoint_path.is_file() else None
-        wait_for(
-            lambda: run.checkpoint_path.is_file() and run.checkpoint_path.stat().st_ino != known, process
-        )  # noqa: B023
+    seen = {written(run.checkpoint_path)}
+
+    def enough():
+        seen.add(written(run.checkpoint_path))
+        return len(seen - {None}) > count
+
+    wait_for(enough, process)
+
+
+def written(path):
+    return path.stat().st_mtime_ns if path.is_file() else None
 
 
 @pytest.mark.parametrize("settings, kills", [(MIXED, 10), (AVERAGED, 4)], ids=["mixed", "averaged"])
