@@ -2,9 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from kit import bench, parameters
 from kit.errors import KitError
+
+Command = Callable[[argparse.Namespace], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,12 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every command."""
-    from kit import bench, parameters
-
     parser = argparse.ArgumentParser(prog="python -m kit", description="CIFAR-10, from images to a checked Kaggle CSV")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def add(name, command, text):
+    def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.set_defaults(command=command)
         return sub
@@ -37,9 +38,31 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("run", _run, "explore, train, misclassification and submit on CIFAR-10")
     sub.add_argument("--list", action="store_true", help="list the recipes and end")
     parameters.add_options(sub, "train", "submit")
-    sub = add("bench", bench.run, "images a second of this machine, beside the paper's own way of training")
-    bench.add_options(sub)
+    bench.add_options(add("bench", bench.run, "images a second, beside the paper's own way of training"))
+    _add_kaggle_options(add)
     return parser
+
+
+def _add_kaggle_options(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+    sub = add("download", _download, "the competition's files, to where `data auto` finds them")
+    sub.add_argument("--folder", help="where they go (default: data/)")
+    submit = add("submit", _submit, "check a CSV, upload it, wait for its score, and record it")
+    submit.add_argument("file", help="the CSV")
+    submit.add_argument("-m", "--message", required=True, help="the description that Kaggle shows beside the score")
+    submit.add_argument("--header", default="ID,Labels", help="the CSV's header (default: ID,Labels)")
+    submit.add_argument("--no-wait", action="store_true", help="do not wait for the score")
+    scores = add("scores", _scores, "fetch the scores of all submissions and draw expected against real")
+    push = add("push", _push, "run train and submit on Kaggle's GPUs, the kit travelling along")
+    push.add_argument("--name", help="name of the kernel (default: kit-<run>)")
+    push.add_argument("--resume_kernel", help="an earlier kernel whose run goes on")
+    push.add_argument("--resume_run", help="a run of this machine that goes on there")
+    push.add_argument("--dry-run", action="store_true", help="write the kernel's folder and send nothing")
+    parameters.add_options(push, "train", "submit")
+    pull = add("pull", _pull, "follow a kernel to its end and bring back its run, notebook and CSV")
+    pull.add_argument("kernel", nargs="?", help="slug or owner/slug (default: the one pushed last)")
+    pull.add_argument("--no-wait", action="store_true", help="bring back what there is")
+    for command in (sub, submit, scores, push):
+        command.add_argument("--competition", help="its slug, if not the usual one")
 
 
 def _demo(_options: argparse.Namespace) -> None:
@@ -49,14 +72,51 @@ def _demo(_options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from kit.recipe import RECIPES
-    from kit.workflow import run_notebooks
+    from kit.workflow import list_recipes, run_notebooks
 
     if options.list:
-        for name, recipe in RECIPES.items():
-            print(f"{name:24} {recipe.arch}, {recipe.epochs} epochs, {recipe.optimizer}, {recipe.augment}")
-        return
-    run_notebooks({k: v for k, v in vars(options).items() if k not in ("command", "list")})
+        list_recipes()
+    else:
+        run_notebooks(parameters.given(options))
+
+
+def _download(options: argparse.Namespace) -> None:
+    from kit import competition
+
+    competition.download(options.competition, options.folder)
+
+
+def _submit(options: argparse.Namespace) -> None:
+    from kit import competition
+    from kit.submission import parse_header
+
+    header = parse_header(options.header)
+    competition.submit(options.file, options.message, options.competition, wait=not options.no_wait, header=header)
+
+
+def _scores(options: argparse.Namespace) -> None:
+    from kit import competition
+
+    competition.scores(options.competition)
+
+
+def _push(options: argparse.Namespace) -> None:
+    from kit import kernel
+
+    kernel.push(
+        parameters=parameters.given(options),
+        name=options.name,
+        resume_kernel=options.resume_kernel,
+        resume_run=options.resume_run,
+        slug=options.competition,
+        dry_run=options.dry_run,
+    )
+
+
+def _pull(options: argparse.Namespace) -> None:
+    from kit import kernel
+
+    kernel.pull(options.kernel, wait=not options.no_wait)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from kit.transfer import send
 
 CPU = torch.device("cpu")
 PURPOSES = ("order", "augmentation", "dropout")
-CHUNK_IMAGES = 4096  # augmented at a time: large enough to hide launches, small enough to bound memory
+CHUNK_IMAGES = 2048  # augmented at a time: large enough to hide launches, small enough to bound memory
 
 
 def stream(purpose: str, *position: int) -> torch.Generator:
@@ -80,8 +80,8 @@ class Batches:
     def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         on_device = send(rows, self.device)
         if self.images.device == self.device:
-            return self.images[on_device], self.labels[on_device]
-        return send(self.images[rows], self.device), self.labels[on_device]
+            return self.images.index_select(0, on_device), self.labels[on_device]
+        return send(self.images.index_select(0, rows), self.device), self.labels[on_device]
 
     def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """What training sees of uint8 images (n, 3, 32, 32) and labels (n,), a chunk that `epoch` cuts into batches."""

@@ -32,9 +32,12 @@ def launch(settings: Settings, dataset: Dataset) -> Run:
 
 
 def torchrun(processes: int, arguments: list[str]) -> list[str]:
-    """The command that trains in `processes` processes of this machine."""
+    """The command that trains in `processes` processes of this machine.
+
+    The lone `--` keeps torchrun from reading `--run` as an abbreviation of its own `--run-path`.
+    """
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    return [*start, "-m", "kit.train", *arguments]
+    return [*start, "-m", "--", "kit.train", *arguments]
 
 
 def stream(command: list[str]) -> None:

@@ -4,10 +4,10 @@ import copy
 import math
 from collections.abc import Iterable
 
-import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from kit.lookahead import Lookahead
 from kit.recipe import Recipe
@@ -50,7 +50,8 @@ def build_schedule(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) -
 class AveragedWeights:
     """An exponential moving average of a network's weights and BatchNorm statistics (Polyak & Juditsky 1992).
 
-    torch's AveragedModel does the same but copies a counter to the device at every step, which makes the host wait.
+    The average is torch.optim.swa_utils' own; its AveragedModel around it copies a counter to the device at every step,
+    which makes the host wait.
 
     Attributes:
         module: a network with the averages, which begin at the weights that `model` has now.
@@ -61,14 +62,13 @@ class AveragedWeights:
     """
 
     def __init__(self, model: nn.Module, decay: float):
-        self.module, self.decay = copy.deepcopy(model).requires_grad_(False), decay
+        self.module, self._average = copy.deepcopy(model).requires_grad_(False), get_ema_multi_avg_fn(decay)
         pairs = zip(self.module.state_dict().values(), model.state_dict().values(), strict=True)
         self._averages, self._sources = zip(*((a, s) for a, s in pairs if a.is_floating_point()), strict=True)
 
-    @torch.no_grad()
     def update(self) -> None:
         """Move the averages towards the network's present values."""
-        torch._foreach_lerp_(self._averages, self._sources, 1 - self.decay)
+        self._average(self._averages, self._sources, None)
 
 
 def build_ema(recipe: Recipe, model: nn.Module) -> AveragedWeights | None:

@@ -108,6 +108,12 @@ def add_options(parser: argparse.ArgumentParser, *notebooks: str) -> None:
         parser.add_argument(f"--{name}", type=literal, metavar="VALUE", help=meaning.replace("%", "%%"))
 
 
+def given(options: argparse.Namespace) -> dict[str, Any]:
+    """The parameters that were given on a command line with `add_options`, by name."""
+    names = {name for notebook in NOTEBOOKS.values() for name in notebook}
+    return {name: value for name, value in vars(options).items() if name in names and value is not None}
+
+
 def literal(text: str) -> Any:
     """Read a word of the command line as papermill does: True, False, None, a whole number, a number, or text."""
     if text in ("True", "False", "None"):

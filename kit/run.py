@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import json
 import platform
 import re
 import subprocess
@@ -195,13 +194,6 @@ class Run:
         """Remove the files of an earlier training, so that the run starts over."""
         for name in (*WEIGHTS.values(), "history.csv", "metrics.json", "checkpoint.pt", "config.json"):
             (self.folder / name).unlink(missing_ok=True)
-
-
-def _with_sorted_header(file: bytes) -> bytes:
-    """The same safetensors file with its notes in alphabetical order, since the library's own order is random."""
-    size = int.from_bytes(file[:8], "little")
-    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return file[:8] + header.encode().ljust(size) + file[8 + size :]
 
 
 def _with_sorted_header(file: bytes) -> bytes:

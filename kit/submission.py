@@ -115,11 +115,15 @@ def check_submission(path: str | Path, *, ids: Tensor | Sequence[int] | None = N
 
 def _read(path: str | Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise KitError(f"{path} does not exist: write it with the submit notebook first") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise KitError(f"{path} is not a CSV file ({error}): write it again with the submit notebook") from None
+        reason = str(error).strip()
+        raise KitError(f"{path} is not a CSV file ({reason}): write it again with the submit notebook") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes a surplus first field for a row's name
+        raise KitError(f"{path} has rows with more fields than its header: write it again with the submit notebook")
+    return table
 
 
 def _check(table: pd.DataFrame, header: tuple[str, ...], ids: list[int] | None, sample: str | Path | None) -> None:

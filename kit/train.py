@@ -1,6 +1,6 @@
 """The training loop; also `python -m kit.train`, the entry for torchrun.
 
-torchrun --nproc_per_node=2 -m kit.train --data data --run paper --recipe paper --epochs 200
+torchrun --nproc_per_node=2 -m -- kit.train --data data --run paper --recipe paper --epochs 200
 """
 
 import math

@@ -8,6 +8,7 @@ import torch
 from kit.data import load, write_competition_test
 from kit.notebook import execute_all
 from kit.parameters import NOTEBOOKS, check
+from kit.recipe import RECIPES, Recipe
 from kit.run import Run, workspace
 from kit.submission import check_submission
 
@@ -15,16 +16,24 @@ STEPS = ("explore", "train", "misclassification", "submit")
 DEMO = {"data": "digits", "run": "demo"}
 
 
+def list_recipes() -> None:
+    """Print a line a recipe: name, architecture, epochs, and what else differs from the paper's."""
+    for name, recipe in RECIPES.items():
+        paper = Recipe().as_dict() | {"arch": recipe.arch, "epochs": recipe.epochs}
+        changed = {k: v for k, v in recipe.as_dict().items() if v != paper[k]}
+        words = ", ".join(f"{k} {v}" for k, v in changed.items()) or "the paper's final configuration"
+        print(f"{name:20} {recipe.arch}, {recipe.epochs} epochs; {words}")
+
+
 def run_notebooks(given: dict[str, Any]) -> Run:
     """Run explore, train, misclassification and submit with the given parameters, each with those that are its own.
 
     Args:
-        given: parameters by name; None keeps a notebook's own value.
+        given: parameters by name.
 
     Raises:
         KitError: a parameter is refused, or a notebook failed.
     """
-    given = {k: v for k, v in given.items() if v is not None}
     trained = Run(check("train", {k: v for k, v in given.items() if k in NOTEBOOKS["train"]}).run)
     shared = given | {"run": str(trained.folder)}
     parameters = {name: {k: v for k, v in shared.items() if k in NOTEBOOKS[name]} for name in STEPS}

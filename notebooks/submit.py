@@ -153,6 +153,6 @@ else:
 from kit import competition
 
 if csv and settings.upload:
-    competition.submit(csv, settings.message)
+    competition.submit(csv, settings.message or trained.name, header=parse_header(settings.header))
 elif csv:
     print(f'nothing was uploaded; to do it: python -m kit submit {csv} -m "{settings.message or trained.name}"')

@@ -14,8 +14,8 @@ from kit.recipe import RECIPES, RULES, Recipe, recipe_named
 def test_the_default_is_the_paper_s_final_configuration():
     paper = {
         "epochs": 200, "batch_size": 128, "optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4,
-        "schedule": "cosine", "lookahead_k": 5, "lookahead_alpha": 0.5, "label_smoothing": 0.2, "cutout": 8, "seed": 1029,
-        "augment": "crop+flip+autoaugment", "dropout": 0.0, "mixup_alpha": 0.0, "arch": "paper",
+        "schedule": "cosine", "lookahead_k": 5, "lookahead_alpha": 0.5, "label_smoothing": 0.2, "cutout": 8,
+        "seed": 1029, "augment": "crop+flip+autoaugment", "dropout": 0.0, "mixup_alpha": 0.0, "arch": "paper",
     }  # fmt: skip
     assert paper.items() <= Recipe().as_dict().items()
     assert recipe_named("paper") == Recipe()
@@ -116,14 +116,14 @@ def test_lookahead_goes_around_every_optimizer(optimizer, inner):
 def test_ema_is_the_average_by_hand():
     recipe = Recipe(ema=0.9)
     network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
-    ema = build_ema(recipe, network)
-    expected = None
+    torch.nn.init.zeros_(network[0].weight)
+    ema, expected = build_ema(recipe, network), 0.0
     for value in (1.0, 2.0, 4.0):
         with torch.no_grad():
             network[0].weight.fill_(value)
             network[1].running_mean.fill_(value)
-        ema.update_parameters(network)
-        expected = value if expected is None else 0.9 * expected + 0.1 * value
+        ema.update()
+        expected = 0.9 * expected + 0.1 * value
     assert ema.module[0].weight.unique().item() == pytest.approx(expected)
     assert ema.module[1].running_mean.unique().item() == pytest.approx(expected)
     assert build_ema(Recipe(), network) is None

@@ -25,6 +25,7 @@ from kit.plots.scores import (
     published_line,
     reliability_diagram,
 )
+from kit.plots.submissions import expected_against_real
 from kit.plots.training import (
     accuracy,
     architecture,
@@ -48,6 +49,7 @@ __all__ = [
     "confused_examples",
     "confusion_matrix",
     "estimates_under_shifts",
+    "expected_against_real",
     "forecast_intervals",
     "gallery",
     "gradient_norm",

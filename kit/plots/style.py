@@ -5,6 +5,8 @@ from functools import wraps
 from typing import ParamSpec
 
 import matplotlib.pyplot as plt
+from IPython import get_ipython
+from IPython.core.pylabtools import select_figure_formats
 from matplotlib.figure import Figure
 
 # Okabe & Ito 2008, https://jfly.uni-koeln.de/color/, darkest first
@@ -26,6 +28,9 @@ STYLE = {
     "figure.constrained_layout.use": True,
 }
 P = ParamSpec("P")
+
+if shell := get_ipython():  # a figure is a cell's value: shown as a picture whatever MPLBACKEND says
+    select_figure_formats(shell, {"png"})
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

@@ -1,0 +1,133 @@
+"""The notebooks as users run them: the demo, papermill, nbval, and the pairs of .py and .ipynb."""
+
+import json
+import re
+import subprocess
+import sys
+
+import jupytext
+import nbformat
+import pandas as pd
+import papermill
+import pytest
+from conftest import ROOT
+
+from kit.parameters import NOTEBOOKS
+from kit.recipe import RULES
+
+PAPERMILL = [sys.executable, "-m", "papermill"]
+SECONDS = {"data": "digits", "recipe": "digits", "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def demo(project, command):
+    """The README's first command, run in a copy of the project."""
+    answer = command("-m", "kit", "demo")
+    assert answer.returncode == 0, answer.stderr
+    return answer
+
+
+def test_the_demo_goes_from_images_to_a_checked_csv(project, demo):
+    assert "IPKernelApp" not in demo.stderr
+    figures = json.loads((project / "runs" / "demo" / "metrics.json").read_text())
+    assert figures["last_accuracy"] > 95
+    table = pd.read_csv(project / "submissions" / "demo.csv")
+    assert list(table.columns) == ["ID", "Labels"]
+    assert table["ID"].tolist() == list(range(figures["validation_images"]))
+    right = float(demo.stdout.split(" % of the labels are right")[0].split()[-1])
+    assert right > 95
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_every_executed_notebook_is_kept_with_its_figures(project, demo, notebook):
+    executed = nbformat.read(project / "runs" / "demo" / f"{notebook}.ipynb", 4)
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"], "warnings in a notebook"
+
+
+def test_figures_are_saved_at_print_resolution(project, demo):
+    from PIL import Image
+
+    saved = {path.stem: Image.open(path) for path in (project / "runs" / "demo").glob("*.png")}
+    assert {"training_loss", "test_loss", "accuracy", "learning_rate", "gradient_norm", "confusion"} <= set(saved)
+    assert all(round(image.info["dpi"][0]) == 200 for image in saved.values())
+
+
+def test_nbval_passes_on_prepared_copies(project, demo, command):
+    given = {"train": SECONDS | {"run": "nbval"}, "explore": {"data": "digits", "recipe": "digits"}}
+    for notebook in ("misclassification", "submit"):
+        given[notebook] = {"data": "digits", "run": "demo"}
+    copies = []
+    for notebook in NOTEBOOKS:
+        copies.append(str(project / "notebooks" / f"{notebook}_copy.ipynb"))
+        papermill.execute_notebook(
+            project / "notebooks" / f"{notebook}.ipynb", copies[-1], given.get(notebook, {}), prepare_only=True,
+            progress_bar=False,
+        )  # fmt: skip
+    answer = command("-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env",
+                     "--rootdir", str(project), *copies)  # fmt: skip
+    assert answer.returncode == 0, answer.stdout[-3000:]
+    assert (project / "runs" / "nbval" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_the_ipynb_is_what_its_py_makes(notebook, tmp_path):
+    source, paired = (ROOT / "notebooks" / f"{notebook}.{kind}" for kind in ("py", "ipynb"))
+    copy = tmp_path / paired.name
+    copy.write_text(paired.read_text())
+    (tmp_path / source.name).write_text(source.read_text())
+    words = ["-m", "jupytext", "--quiet", "--update", "--to", "ipynb", str(tmp_path / source.name)]
+    subprocess.run([sys.executable, *words], check=True)
+    assert copy.read_text() == paired.read_text(), "run: jupytext --update --to ipynb notebooks/*.py"
+    assert not [cell for cell in json.loads(paired.read_text())["cells"] if cell.get("outputs")]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_cells_are_one_thought(notebook):
+    cells = jupytext.read(ROOT / "notebooks" / f"{notebook}.py").cells
+    code = [c.source for c in cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", [])]
+    assert max(len(source.splitlines()) for source in code) <= 15
+    assert not [source for source in code if "class " in source.split("\n")[0] or "plt." in source]
+
+
+def test_papermill_lists_every_parameter_with_its_meaning():
+    for notebook, names in NOTEBOOKS.items():
+        answer = subprocess.run([*PAPERMILL, "--help-notebook", str(ROOT / "notebooks" / f"{notebook}.ipynb")],
+                                capture_output=True, text=True)  # fmt: skip
+        assert "Unable to parse" not in answer.stdout + answer.stderr
+        told = " ".join(answer.stdout.split())
+        for name in names:
+            assert re.search(rf" {name}: \w+ \(default [^)]*\) \S+ \S+", told), name
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("epoch", "5"), ("epoch is no parameter", "epochs")),
+        (("amp", "false"), ("amp has to be one of auto, bf16, fp16, fp32",)),
+        (("arch", "papr"), ("papr", "paper, table1-1111")),
+        (("lr", "nan"), ("lr has to be a number above 0",)),
+    ],
+)
+def test_a_bad_parameter_stops_the_notebook_before_any_work(project, command, given, words):
+    answer = command(*PAPERMILL, "notebooks/train.ipynb", "bad.ipynb", "-p", "run", "bad", "-p", *given)
+    assert answer.returncode != 0
+    for word in words:
+        assert word in answer.stderr
+    assert not (project / "runs" / "bad").exists()
+
+
+def test_where_cifar10_is_not_found_one_sentence_says_what_to_pass(project, command, tmp_path):
+    answer = command(*PAPERMILL, "notebooks/train.ipynb", "none.ipynb", "-p", "epochs", "200", "-p", "data",
+                     str(tmp_path), cwd=project)  # fmt: skip
+    assert answer.returncode != 0
+    assert "KitError" in answer.stderr and str(tmp_path) in answer.stderr
+
+
+def test_the_help_of_the_command_line_knows_every_parameter(command):
+    answer = command("-m", "kit", "run", "--help")
+    assert answer.returncode == 0
+    for name in (*RULES, "data", "run", "recipe", "tta", "header"):
+        assert f"--{name} " in answer.stdout

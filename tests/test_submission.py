@@ -1,0 +1,160 @@
+"""Submissions: what is written, what is refused, what is warned of."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from kit.data import write_competition_test
+from kit.errors import KitError
+from kit.submission import (
+    check_submission,
+    describe,
+    images_to_label,
+    parse_header,
+    warn_of_unlike_images,
+    warn_of_unlikely_labels,
+    write_submission,
+)
+
+IDS = torch.tensor([7, 3, 900, 0])
+LABELS = torch.tensor([1, 0, 9, 9])
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_rows_are_in_the_file_s_order_under_the_course_s_header(tmp_path):
+    path = write_submission(tmp_path / "s" / "x.csv", IDS, LABELS, about={"run": "paper", "accuracy": 95.5})
+    assert path.read_bytes() == b"ID,Labels\n7,1\n3,0\n900,9\n0,9\n"
+    beside = json.loads(path.with_suffix(".json").read_text())
+    assert beside["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert beside["run"] == "paper" and beside["rows"] == 4
+    assert check_submission(path, ids=IDS).iloc[:, 0].astype(int).tolist() == IDS.tolist()
+
+
+def test_the_header_is_configurable(tmp_path):
+    path = write_submission(tmp_path / "x.csv", IDS, LABELS, header=parse_header("ID, Label"))
+    assert path.read_text().startswith("ID,Label\n")
+    with pytest.raises(KitError, match="header has to be ID,Labels, not ID,Label"):
+        check_submission(path)
+    for bad in ("ID", "ID,ID", "a,b,c", ","):
+        with pytest.raises(KitError, match="two different words"):
+            parse_header(bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ID,Labels\n7,1\n3,0\n900,9\n", "4 rows, one an image, not 3"),
+        ("ID,Labels\n7,1\n3,0\n900,9\n0,9\n5,5\n", "4 rows, one an image, not 5"),
+        ("ID,Labels\n7,1\n3,0\n3,9\n0,9\n", "id 3 is there twice"),
+        ("ID,Labels\n7,1\n3,0\n901,9\n0,9\n", "id 900 is missing"),
+        ("ID,Labels\n3,0\n7,1\n900,9\n0,9\n", "order of the test file"),
+        ("ID,Labels\n7,1\n3,10\n900,9\n0,9\n", "0 to 9, not 10"),
+        ("ID,Labels\n7,1\n3,-1\n900,9\n0,9\n", "0 to 9, not -1"),
+        ("ID,Labels\n7,1\n3,cat\n900,9\n0,9\n", "whole numbers, not 'cat'"),
+        ("ID,Labels\n7,1\n3,\n900,9\n0,9\n", "whole numbers, not ''"),
+        ("ID,Labels\n7,1\n3,1.5\n900,9\n0,9\n", "whole numbers, not '1.5'"),
+        ("ID,Category\n7,1\n", "header has to be ID,Labels"),
+        ("", "not a CSV"),
+        ("ID,Labels\n", "4 rows"),
+        ("ID,Labels\n7,1,5\n3,0,5\n", "more fields than its header"),
+        ("ID,Labels\n7,1\n3,0,5\n900,9\n0,9\n", "not a CSV file"),
+    ],
+)
+def test_what_kaggle_could_not_score_is_refused_in_one_sentence(tmp_path, text, words):
+    with pytest.raises(KitError) as refusal:
+        check_submission(write(tmp_path / "x.csv", text), ids=IDS)
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value).strip()
+
+
+def test_a_refused_submission_is_not_written(tmp_path):
+    with pytest.raises(KitError, match="0 to 9, not 11"):
+        write_submission(tmp_path / "x.csv", IDS, LABELS + 2)
+    with pytest.raises(KitError, match="one label an id"):
+        write_submission(tmp_path / "x.csv", IDS, LABELS[:3])
+    with pytest.raises(KitError, match="twice"):
+        write_submission(tmp_path / "x.csv", torch.tensor([1, 1, 2, 3]), LABELS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sample_submission_has_to_agree(tmp_path):
+    sample = write(tmp_path / "sample.csv", "ID,Labels\n7,0\n3,0\n900,0\n0,0\n")
+    path = write_submission(tmp_path / "x.csv", IDS, LABELS, sample=sample)
+    check_submission(path, sample=sample)
+    other = write(tmp_path / "other.csv", "ID,Labels\n7,0\n3,0\n901,0\n0,0\n")
+    with pytest.raises(KitError, match=r"other\.csv lists other ids"):
+        write_submission(tmp_path / "y.csv", IDS, LABELS, sample=other)
+    renamed = write(tmp_path / "renamed.csv", "Id,Labels\n7,0\n")
+    with pytest.raises(KitError, match="header Id,Labels"):
+        write_submission(tmp_path / "y.csv", IDS, LABELS, sample=renamed)
+
+
+def test_spreadsheet_files_are_read(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes("\ufeffID,Labels\r\n7,1\r\n3,0\r\n900,9\r\n0,9\r\n".encode())
+    check_submission(path, ids=IDS)
+
+
+def test_a_class_that_is_rare_or_frequent_is_warned_of():
+    classes = [f"class {k}" for k in range(10)]
+    balanced = torch.arange(10).repeat(100)
+    counts = warn_of_unlikely_labels(balanced, classes)
+    assert counts.tolist() == [100] * 10
+    skewed = balanced.clone()
+    skewed[:500][balanced[:500] == 3] = 4  # 5 % and 15 %
+    with pytest.warns(UserWarning) as told:
+        warn_of_unlikely_labels(skewed, classes)
+    assert sorted(str(w.message).split(" is ")[0] for w in told) == ["class 3", "class 4"]
+
+
+def smooth_images(n):
+    """Coloured images with neighbouring pixels alike, as photos have them."""
+    small = torch.rand(n, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    small *= torch.tensor([1.0, 0.9, 0.7])[:, None, None]
+    return (255 * torch.nn.functional.interpolate(small, size=32, mode="bicubic")).clamp(0, 255).byte()
+
+
+@pytest.mark.parametrize("wrong", ["swapped layout", "halved", "low contrast"])
+def test_images_read_or_scaled_wrongly_are_warned_of(wrong):
+    training, test = smooth_images(300), smooth_images(400)[300:]
+    changed = {
+        "swapped layout": test.permute(0, 2, 3, 1).reshape(-1, 3, 32, 32),
+        "halved": test // 2,
+        "low contrast": (test.float() * 0.6 + 50).byte(),
+    }
+    with pytest.warns(UserWarning, match="unlike the training images"):
+        warn_of_unlike_images(changed[wrong], training)
+
+
+def test_like_images_are_not_warned_of(recwarn):
+    table = warn_of_unlike_images(smooth_images(400)[300:], smooth_images(300))
+    assert not recwarn.list
+    pixels = smooth_images(300).double().numpy() / 255
+    np.testing.assert_allclose(table.loc["training"].iloc[:3], pixels.mean((0, 2, 3)), atol=1e-5)
+    np.testing.assert_allclose(table.loc["training"].iloc[3:6], pixels.std((0, 2, 3)), atol=1e-5)
+
+
+def test_without_a_competition_file_the_data_s_test_images_are_labelled(tmp_path, digits):
+    stand_in = images_to_label("auto", "digits", digits)
+    assert not stand_in.from_competition
+    assert torch.equal(stand_in.images, digits.test_images)
+    assert "no competition file was found" in stand_in.source
+    file = tmp_path / "test.pkl"
+    write_competition_test(file, digits.test_images, torch.arange(359) + 5)
+    test = images_to_label(str(file), "digits", digits)
+    assert test.from_competition and test.ids[0] == 5
+
+
+def test_a_submission_says_what_made_it(digits_run):
+    about = describe(digits_run, "last", "flip")
+    assert about["run"] == "digits"
+    assert about["accuracy"] == digits_run.metrics["last_accuracy"]
+    content = digits_run.weights_path().read_bytes()
+    assert about["weights_sha256"] == hashlib.sha256(content).hexdigest()
