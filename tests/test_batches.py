@@ -165,8 +165,8 @@ class _Elsewhere:
     def __len__(self):
         return len(self.images)
 
-    def __getitem__(self, rows):
-        return self.images[rows]
+    def index_select(self, dim, rows):
+        return self.images.index_select(dim, rows)
 
 
 def test_the_next_chunk_is_fetched_before_the_present_one_is_used():
