@@ -101,7 +101,7 @@ def _scores(options: argparse.Namespace) -> None:
 
 
 def _push(options: argparse.Namespace) -> None:
-    from kit import kernel
+    from kit.remote import kernel
 
     kernel.push(
         parameters=parameters.given(options),
@@ -114,7 +114,7 @@ def _push(options: argparse.Namespace) -> None:
 
 
 def _pull(options: argparse.Namespace) -> None:
-    from kit import kernel
+    from kit.remote import kernel
 
     kernel.pull(options.kernel, wait=not options.no_wait)
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from kit.autoaugment import draw_autoaugment, draw_randaugment, draw_trivialaugment
-from kit.crop import random_crop, random_flip
-from kit.jitter import color_jitter, draw_color_jitter, draw_rotation, random_rotation
-from kit.mixing import cutmix, mixup
-from kit.operations import Plan, apply, check_images
-from kit.transfer import send
+from kit.transforms.crop import random_crop, random_flip
+from kit.transforms.jitter import color_jitter, draw_color_jitter, draw_rotation, random_rotation
+from kit.transforms.mixing import cutmix, mixup
+from kit.transforms.operations import Plan, apply, check_images
+from kit.transforms.transfer import send
 
 __all__ = [
     "MEAN",

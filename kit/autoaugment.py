@@ -6,14 +6,14 @@
 
 Spaces, probabilities and pixels are those of torchvision's `AutoAugment(AutoAugmentPolicy.CIFAR10)`,
 `RandAugment()` and `TrivialAugmentWide()` on uint8 CPU tensors (nearest neighbour, zero fill), called
-once an image. The `draw_*` functions make a `Plan` on the host; `kit.operations.apply` carries it out on
+once an image. The `draw_*` functions make a `Plan` on the host; `kit.transforms.operations.apply` carries it out on
 whatever device the images are on.
 """
 
 import torch
 from torch import Tensor
 
-from kit.operations import NAMES, Plan, apply, check_images
+from kit.transforms.operations import NAMES, Plan, apply, check_images
 
 # Two of (operation, probability, magnitude bin); a bin is one of ten equal steps, None where there is none.
 CIFAR10_POLICY = (

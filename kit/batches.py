@@ -14,7 +14,7 @@ from torch import Tensor
 from kit.augment import cutmix, mixup
 from kit.errors import KitError
 from kit.recipe import Recipe
-from kit.transfer import send
+from kit.transforms.transfer import send
 
 CPU = torch.device("cpu")
 PURPOSES = ("order", "augmentation", "dropout")

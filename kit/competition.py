@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from kit import client, ledger, upload
-from kit.archive import unpack
 from kit.errors import KitError
 from kit.files import replacing
-from kit.ledger import Row
-from kit.places import COMPETITIONS, local_data
 from kit.plots.submissions import expected_against_real
+from kit.remote import client, ledger, upload
+from kit.remote.archive import unpack
+from kit.remote.ledger import Row
+from kit.sources.places import COMPETITIONS, local_data
 from kit.submission import HEADER, check_submission
 
 if TYPE_CHECKING:

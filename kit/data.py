@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10
 
-from kit import imagefolder, official, places
-from kit.dataset import Dataset
 from kit.errors import KitError
-from kit.testfile import (
+from kit.sources import imagefolder, official, places
+from kit.sources.dataset import Dataset
+from kit.sources.testfile import (
     CompetitionTest,
     find_competition_test,
     load_competition_test,

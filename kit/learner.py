@@ -38,6 +38,8 @@ class Learner:
                  amp: str = "auto", compile: str = "auto", world: World | None = None):  # fmt: skip
         self.recipe, self.device, self.amp = recipe, device, amp
         self.world = world or World()
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # training batches have one shape: time its algorithms once
         torch.manual_seed(recipe.seed)
         self.model = recipe.build_model(classes).to(device, memory_format=torch.channels_last)
         self.forward = self.world.wrap(self.model, device)

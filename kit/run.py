@@ -22,8 +22,8 @@ from torch import Tensor
 from kit import files
 from kit.errors import KitError
 from kit.model import ResNet
-from kit.places import workspace
 from kit.recipe import Recipe
+from kit.sources.places import workspace
 
 WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
 

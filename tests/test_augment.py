@@ -23,8 +23,8 @@ from kit.augment import (
     random_rotation,
 )
 from kit.autoaugment import autoaugment, randaugment
-from kit.jitter import draw_color_jitter, draw_rotation
-from kit.operations import NAMES
+from kit.transforms.jitter import draw_color_jitter, draw_rotation
+from kit.transforms.operations import NAMES
 
 FULL = Pipeline(4, "zero", True, "autoaugment", jitter=0.2, rotation=15, cutout=8, holes=2)
 

@@ -21,7 +21,7 @@ from kit.autoaugment import (
     randaugment,
     trivialaugment,
 )
-from kit.operations import MATRICES, NAMES, Plan, apply
+from kit.transforms.operations import MATRICES, NAMES, Plan, apply
 
 AUTOAUGMENT = reference.AutoAugment(reference.AutoAugmentPolicy.CIFAR10)
 RANDAUGMENT = reference.RandAugment()

@@ -7,8 +7,8 @@ from pathlib import Path
 import kaggle_server
 import pytest
 
-from kit import client, credentials
 from kit.errors import KitError
+from kit.remote import client, credentials
 
 kaggle = kaggle_server.kaggle
 SECRET = kaggle_server.KEY

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kit import kernel
 from kit.data import write_competition_test
-from kit.places import COMPETITIONS
 from kit.recipe import RECIPES
+from kit.remote import kernel
 from kit.run import Run
+from kit.sources.places import COMPETITIONS
 from kit.train import train
 
 kaggle = kaggle_server.kaggle
@@ -30,7 +30,7 @@ kit.interrupt.time = types.SimpleNamespace(monotonic=itertools.count().__next__)
 def workspace(tmp_path, monkeypatch):
     folder = tmp_path / "workspace"
     folder.mkdir()
-    for module in ("kit.run", "kit.kernel", "kit.kernel_output"):
+    for module in ("kit.run", "kit.remote.kernel", "kit.remote.kernel_output"):
         monkeypatch.setattr(f"{module}.workspace", lambda: folder)
     return folder
 

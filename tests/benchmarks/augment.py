@@ -22,9 +22,10 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode, autoaugment, functional, v2
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from kit import augment, crop, data, model
+from kit import augment, data, model
 from kit import autoaugment as policies
-from kit.operations import NAMES, Plan, apply
+from kit.transforms import crop
+from kit.transforms.operations import NAMES, Plan, apply
 
 NEAREST = InterpolationMode.NEAREST
 CIFAR10 = autoaugment.AutoAugmentPolicy.CIFAR10

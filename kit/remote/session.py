@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from kit.errors import KitError
-from kit.places import KAGGLE_INPUT
 from kit.run import Run
+from kit.sources.places import KAGGLE_INPUT
 
 _RUNNING_NOTEBOOK = Path("__notebook__.ipynb")  # Kaggle's papermill writes the outputs there after every cell
 

@@ -15,7 +15,7 @@ from kit.parameters import NOTEBOOKS, check
 
 LARGEST = 1_000_000  # bytes that Kaggle takes for the source of a notebook
 _FOLDED = {"_kg_hide-input": True, "jupyter": {"source_hidden": True}}
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def carry(notebooks: Sequence[str | Path], parameters: Mapping[str, Any], before: str = "", after: str = "") -> str:

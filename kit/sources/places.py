@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from kit import imagefolder, official
 from kit.errors import KitError
+from kit.sources import imagefolder, official
 
 KAGGLE_INPUT = Path("/kaggle/input")
 COMPETITIONS = ("deep-learning-spring-2025-project-1", "deep-learning-mini-project-spring-24-nyu")
@@ -14,7 +14,7 @@ VARIABLE = "CIFAR10_DIR"
 TEST_FILES = "cifar_test_nolabel*.pkl"  # 2024 wrote it with an s at the end, 2025 without
 FORMS = f"{official.FOLDER}, {official.ARCHIVE}, or train/<class>/*.png and test/<class>/*.png"
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _DEPTH = 5  # of the longest known mount, datasets/<owner>/<dataset>/<folder>/cifar-10-batches-py
 
 

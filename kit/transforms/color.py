@@ -7,7 +7,7 @@ Each takes uint8 (N, 3, H, W) and float64 magnitudes (N,) on the host, and equal
 import torch
 from torch import Tensor
 
-from kit.transfer import send
+from kit.transforms.transfer import send
 
 # Blends with a degenerate image: factor * image + (1 - factor) * degenerate, where factor = 1 + magnitude.
 

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kit import imagecache
-from kit.dataset import Dataset
 from kit.errors import KitError
+from kit.sources import imagecache
+from kit.sources.dataset import Dataset
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 

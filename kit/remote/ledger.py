@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from kit.errors import KitError
 from kit.files import write_text
-from kit.places import workspace
+from kit.sources.places import workspace
 
 COLUMNS = (
     "time",  # UTC, ISO 8601; made unique, so it names the row

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10
 
-from kit.dataset import Dataset
 from kit.errors import KitError
-from kit.unpickle import as_text, read_dictionary
+from kit.sources.dataset import Dataset
+from kit.sources.unpickle import as_text, read_dictionary
 
 FOLDER = CIFAR10.base_folder
 ARCHIVE = CIFAR10.filename

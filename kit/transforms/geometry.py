@@ -8,7 +8,7 @@ pixels from the image's centre. The functions that make them take float64 magnit
 import torch
 from torch import Tensor
 
-from kit.transfer import send
+from kit.transforms.transfer import send
 
 
 def shear_x(magnitudes: Tensor, height: int, width: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kit.transfer import send
+from kit.transforms.transfer import send
 
 
 def random_crop(

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kit import color, geometry
-from kit.geometry import warp
-from kit.transfer import send
+from kit.transforms import color, geometry
+from kit.transforms.geometry import warp
+from kit.transforms.transfer import send
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from scipy.special import betaincinv
 from torch import Tensor
 
-from kit.transfer import send
+from kit.transforms.transfer import send
 
 
 def mixup(

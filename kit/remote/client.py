@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
-from kit import credentials
 from kit.errors import KitError
+from kit.remote import credentials
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import requests
 
-from kit import client, ledger
 from kit.errors import KitError
 from kit.expected import LINE
 from kit.files import read_json
-from kit.ledger import Row
 from kit.recipe import RECIPES
+from kit.remote import client, ledger
+from kit.remote.ledger import Row
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from kit import client, competition, files, kernel_output, portable
+from kit import competition, files
 from kit.errors import KitError
-from kit.places import workspace
+from kit.remote import client, kernel_output, portable
 from kit.run import Run
+from kit.sources.places import workspace
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -71,8 +72,8 @@ def push(
     api = None if dry_run else client.connect()
     owner = api.config_values["username"] if api else os.environ.get("KAGGLE_USERNAME", _OWNER)
     source = _source(api, owner, resume_kernel, resume_run)
-    attach = f"from kit.session import attach\n\nattach({run!r}, {source!r})" if source else ""
-    keep = f"from kit.session import keep_notebook\n\nkeep_notebook({run!r})"
+    attach = f"from kit.remote.session import attach\n\nattach({run!r}, {source!r})" if source else ""
+    keep = f"from kit.remote.session import keep_notebook\n\nkeep_notebook({run!r})"
     files.write_text(folder / f"{own_slug}.ipynb", portable.carry(notebooks, parameters, attach, keep))
     sources = {
         "competition_sources": [competition.name(slug)],

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kit import files, places
+from kit import files
 from kit.errors import KitError
-from kit.unpickle import read_dictionary
+from kit.sources import places
+from kit.sources.unpickle import read_dictionary
 
 _PROTOCOLS = {
     "2025": 4,

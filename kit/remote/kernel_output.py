@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from kit import client, files
+from kit import files
 from kit.errors import KitError
-from kit.places import workspace
+from kit.remote import client
 from kit.run import Run
+from kit.sources.places import workspace
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi

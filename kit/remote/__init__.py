@@ -1,0 +1,1 @@
+"""The Kaggle side: client, credentials, uploads, kernels, and the record of submissions."""
