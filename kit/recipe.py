@@ -141,15 +141,41 @@ class Recipe:
 
 RULES: dict[str, Rule] = rules_of(Recipe)
 
+PAPER = Recipe()
 RECIPES: dict[str, Recipe] = {
-    "paper": Recipe(),
+    "paper": PAPER,
+    # A small network that learns in minutes on two CPU cores: few channels, a short run, no policy to learn against.
     "quick": Recipe(
         epochs=6, arch="small", batch_size=256, optimizer="nesterov", lr=0.2, warmup=1, lookahead_k=0,
         label_smoothing=0.1, augment="crop+flip", cutout=0,
     ),
-    "digits": Recipe(
-        epochs=12, arch="tiny", batch_size=64, lr=0.1, warmup=1, label_smoothing=0.1, augment="crop", cutout=0,
+    # The best team's shape and mixing, with AutoAugment, a long run and averaged weights.
+    "leaderboard": Recipe(
+        epochs=1200, arch="se", optimizer="nesterov", warmup=10, lookahead_k=0, label_smoothing=0.0, cutout=0,
+        mixup_alpha=1.0, cutmix_alpha=1.0, ema=0.999,
     ),
+    # Embedded digits, which may move but not be mirrored.
+    "digits": Recipe(
+        epochs=12, arch="tiny", batch_size=64, warmup=1, label_smoothing=0.1, augment="crop", cutout=0,
+    ),
+    # The paper's experiments, each the final configuration but for what its name says.
+    **{name: PAPER.replace(arch=name) for name in ("table1-1111", "table1-2222", "table1-4322", "table1-4321")},
+    "table2-autoaugment": PAPER.replace(cutout=0),
+    "table2-cutout": PAPER,
+    "table2-jitter-rotation": PAPER.replace(cutout=0, jitter=0.2, rotation=15.0),
+    "sgd": PAPER.replace(lookahead_k=0),
+    "adam": PAPER.replace(optimizer="adam", lr=0.001, lookahead_k=0),
+    "lookahead-adam": PAPER.replace(optimizer="adam", lr=0.001),
+    "lr-0.01": PAPER.replace(lr=0.01),
+    "lr-0.1-constant": PAPER.replace(schedule="constant"),
+    "lr-0.01-constant": PAPER.replace(lr=0.01, schedule="constant"),
+    "lr-0.1-step": PAPER.replace(schedule="step"),
+    **{f"epochs-{n}": PAPER.replace(epochs=n) for n in (100, 250, 300)},
+    **{f"dropout-{p}": PAPER.replace(dropout=p) for p in (0.2, 0.25, 0.3)},
+    **{f"mixup-{alpha}": PAPER.replace(mixup_alpha=alpha, cutout=0) for alpha in (0.5, 0.75)},
+    "mixup-cutout": PAPER.replace(mixup_alpha=0.5),
+    "no-label-smoothing": PAPER.replace(label_smoothing=0.0),
+    "no-weight-decay": PAPER.replace(weight_decay=0.0),
 }  # fmt: skip
 
 

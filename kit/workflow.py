@@ -21,7 +21,7 @@ def list_recipes() -> None:
     for name, recipe in RECIPES.items():
         paper = Recipe().as_dict() | {"arch": recipe.arch, "epochs": recipe.epochs}
         changed = {k: v for k, v in recipe.as_dict().items() if v != paper[k]}
-        words = ", ".join(f"{k} {v}" for k, v in changed.items()) or "the paper's final configuration"
+        words = ", ".join(f"{k} {v}" for k, v in changed.items()) or "all else as in the paper's final configuration"
         print(f"{name:20} {recipe.arch}, {recipe.epochs} epochs; {words}")
 
 

@@ -1,0 +1,63 @@
+"""Every command of the README is one that the kit takes."""
+
+import re
+import shlex
+
+import pytest
+from conftest import ROOT
+
+from kit.__main__ import build_parser
+from kit.parameters import NOTEBOOKS, check, from_arguments, literal
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.S)
+COMMANDS = [shlex.split(part.partition("  #")[0]) for block in BLOCKS for line in block.splitlines()
+            for part in line.split(" && ") if part.strip()]  # fmt: skip
+
+
+def commands(*start):
+    found = [words for words in COMMANDS if tuple(words[: len(start)]) == start]
+    assert found, f"the README shows no {' '.join(start)}"
+    return found
+
+
+def test_the_two_commands_come_first():
+    assert BLOCKS[0].strip() == "pip install -r requirements.txt && python -m kit demo"
+    assert BLOCKS[1].strip() == "pip install -r requirements.txt && pytest"
+
+
+@pytest.mark.parametrize("words", commands("python", "-m", "kit"), ids=" ".join)
+def test_the_command_line_takes_it(words):
+    options = build_parser().parse_args(words[3:])
+    given = {name: value for name, value in vars(options).items() if name in NOTEBOOKS["train"] and value is not None}
+    check("train", given)
+
+
+@pytest.mark.parametrize("words", commands("papermill"), ids=" ".join)
+def test_papermill_gets_a_notebook_and_its_parameters(words):
+    notebook = next(word for word in words if word.startswith("notebooks/"))
+    assert (ROOT / notebook).is_file()
+    pairs = [words[i + 1 : i + 3] for i, word in enumerate(words) if word == "-p"]
+    check(notebook.removeprefix("notebooks/").removesuffix(".ipynb"), {name: literal(value) for name, value in pairs})
+
+
+@pytest.mark.parametrize("words", commands("torchrun"), ids=" ".join)
+def test_torchrun_gets_the_training_entry(words):
+    from_arguments("train", words[words.index("kit.train") + 1 :])
+
+
+def test_files_and_folders_that_it_names_are_there():
+    named = re.findall(r"\]\(([\w./]+)\)", README) + re.findall(r"python (tests/[\w/]+\.py)", README)
+    assert named
+    for name in named:
+        assert (ROOT / name).exists(), name
+    tree = README[README.index("## Layout") :].split("```")[1]
+    for name in re.findall(r"^  ([a-z]+(?:\.py|/))", tree, re.M):
+        assert (ROOT / "kit" / name).exists(), name
+
+
+def test_every_parameter_is_explained():
+    table = README[README.index("## Parameters") : README.index("## Layout")]
+    words = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", table))))
+    wanted = {name for names in NOTEBOOKS.values() for name in names}
+    assert wanted <= words
