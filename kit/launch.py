@@ -4,9 +4,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import torch
 
@@ -83,18 +83,14 @@ def _start(command: list[str], **environment: str) -> subprocess.Popen:
 
 def _follow(processes: dict[str, subprocess.Popen]) -> None:
     """Print what the processes print, each line after its process's prefix, until all have ended."""
-    readers = [Thread(target=_print_lines, args=each) for each in processes.items()]
-    for reader in readers:
-        reader.start()
-    try:
-        for reader in readers:
-            reader.join()
-    except KeyboardInterrupt:
-        for process in processes.values():
-            process.terminate()  # asks a training to save and end
-        for reader in readers:
-            reader.join()
-        raise
+    with ThreadPoolExecutor(len(processes)) as readers:
+        lines = [readers.submit(_print_lines, *each) for each in processes.items()]
+        try:
+            wait(lines)
+        except KeyboardInterrupt:
+            for process in processes.values():
+                process.terminate()  # asks a training to save and end; leaving the block waits until it has
+            raise
     for code in [process.wait() for process in processes.values()]:
         if code:
             raise KitError(f"the training ended with exit status {code}: the lines above say why")

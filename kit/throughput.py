@@ -7,6 +7,7 @@ random bytes unless others are asked for: speed does not depend on what they sho
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -44,8 +45,8 @@ class Bench:
         batch_size = settings.batch_size
         self.recipe = Recipe(arch=settings.arch, batch_size=batch_size, lr=SMALL_LR)
         images, labels = _images(settings.data, EPOCH_IMAGES)
-        if len(images) < 4 * batch_size:
-            raise KitError(f"batch_size has to be at most {len(images) // 4}, so that a round has four steps")
+        if len(images) < 5 * batch_size:
+            raise KitError(f"batch_size has to be at most {len(images) // 5}, so that a round has four steps")
         self.learner = Learner(
             self.recipe, 10, EPOCH_IMAGES // batch_size, self.device, self.amp, settings.compile
         )
@@ -53,13 +54,14 @@ class Bench:
         self._take(images, labels, 4)
         self._train()  # compiles, and lets libraries choose their algorithms
         step = self._seconds(self._train) / 4
-        self._take(images, labels, min(max(4, round(settings.seconds / step)), len(images) // batch_size))
+        self._take(images, labels, min(max(4, round(settings.seconds / step)), len(images) // batch_size - 1))
 
     def _take(self, images: Tensor, labels: Tensor, steps: int) -> None:
-        """Keep as many images as a round of `steps` steps takes."""
-        count = steps * self.recipe.batch_size
-        self.images, self.labels = images[:count], labels[:count]
-        self.batches = Batches(self.images, self.labels, self.recipe, 10, self.device)
+        """Let a round have `steps` steps on images of its own."""
+        self.steps, count = steps, steps * self.recipe.batch_size
+        self.images = images[:count]
+        self.batches = Batches(self.images, labels[:count], self.recipe, 10, self.device)
+        self.all_images, self.all_labels = images, labels
 
     def measure(self) -> dict[str, dict[str, Any]]:
         """Figures of each of PHASES: medians over the rounds, and each round's images a second."""
@@ -137,16 +139,16 @@ class Bench:
         predict(self.learner.model, self.images, amp=self.amp, device=self.device)
 
     def _paper_augment(self) -> Iterator[int]:
-        for images, _labels in self.paper.batches(self.images, self.labels):
+        for images, _labels in self.paper.batches(self.all_images, self.all_labels):
             yield len(images)
 
     def _paper_train(self) -> Iterator[int]:
-        for images, labels in self.paper.batches(self.images, self.labels):
+        for images, labels in self.paper.batches(self.all_images, self.all_labels):
             self.paper.step(images, labels)
             yield len(images)
 
     def _paper_predict(self) -> Iterator[int]:
-        for images, _labels in self.paper.batches(self.images, self.labels, training=False):
+        for images, _labels in self.paper.batches(self.all_images, self.all_labels, training=False):
             self.paper.answers(images)
             yield len(images)
 
@@ -158,11 +160,14 @@ class Bench:
         return time.perf_counter() - began
 
     def _paced(self, batches: Iterator[int]) -> float:
-        """Images a second after the first batch, which starts the workers."""
+        """Images a second of a round's steps after the first batch, which starts the workers.
+
+        The workers have more images before them than the round takes, so they work on while it lasts, as in training.
+        """
         next(batches)
         self._wait()
         began = time.perf_counter()
-        images = sum(batches)
+        images = sum(islice(batches, self.steps))
         self._wait()
         return images / (time.perf_counter() - began)
 

@@ -63,7 +63,7 @@ def test_the_rate_of_matrix_products_counts_a_multiply_and_an_add(monkeypatch):
     [
         ("--arch=huge", "arch 'huge' is not known"),
         ("--rounds=0", "rounds has to be a whole number from 1"),
-        ("--batch_size=20000", "batch_size has to be at most 12500"),
+        ("--batch_size=20000", "batch_size has to be at most 10000"),
         ("--amp=fp8", "amp has to be one of auto, bf16, fp16, fp32"),
     ],
 )
@@ -74,5 +74,5 @@ def test_a_bad_setting_is_one_sentence(words, sentence, capsys):
 
 def test_real_images_may_be_measured():
     assert len(Bench(bench.BenchSettings(arch="4/1", data="digits", seconds=0)).images) == 4 * 128
-    with pytest.raises(KitError, match="batch_size has to be at most 359"):
+    with pytest.raises(KitError, match="batch_size has to be at most 287"):
         Bench(bench.BenchSettings(arch="4/1", batch_size=512, data="digits"))
