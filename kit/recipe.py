@@ -146,7 +146,7 @@ RECIPES: dict[str, Recipe] = {
     "paper": PAPER,
     # A small network that learns in minutes on two CPU cores: few channels, a short run, no policy to learn against.
     "quick": Recipe(
-        epochs=6, arch="small", batch_size=256, optimizer="nesterov", lr=0.2, warmup=1, lookahead_k=0,
+        epochs=8, arch="small", batch_size=256, optimizer="nesterov", lr=0.2, warmup=1, lookahead_k=0,
         label_smoothing=0.1, augment="crop+flip", cutout=0,
     ),
     # The best team's shape and mixing, with AutoAugment, a long run and averaged weights.
