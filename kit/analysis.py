@@ -49,9 +49,7 @@ def per_class(answers: Answers) -> pd.DataFrame:
         "precision": (hits, predictions),
         "accuracy": (len(answers) - images - predictions + 2 * hits, np.full_like(hits, len(answers))),
     }
-    table = pd.DataFrame(
-        {"images": images, "predictions": predictions}, index=pd.Index(answers.classes, name="class")
-    )
+    table = pd.DataFrame({"images": images, "predictions": predictions}, index=pd.Index(answers.classes, name="class"))
     for name, (right, total) in measures.items():
         table[name] = right / np.where(total, total, np.nan)
         table[f"{name}_low"], table[f"{name}_high"] = zip(*map(wilson, right, total), strict=True)
@@ -75,9 +73,7 @@ def images_of_pair(answers: Answers, true: str, predicted: str) -> np.ndarray:
     for name in (true, predicted):
         if name not in answers.classes:
             raise KitError(f"there is no class {name!r}: choose from {', '.join(answers.classes)}")
-    chosen = (answers.labels == answers.classes.index(true)) & (
-        answers.predicted == answers.classes.index(predicted)
-    )
+    chosen = (answers.labels == answers.classes.index(true)) & (answers.predicted == answers.classes.index(predicted))
     return _ranked(np.flatnonzero(chosen), -answers.confidence)
 
 

@@ -28,9 +28,7 @@ class Answers:
         self.classes = tuple(classes) if classes is not None else tuple(map(str, range(self.logits.shape[1])))
         self.labels = _checked_labels(labels, *self.logits.shape)
         if len(self.classes) != self.logits.shape[1]:
-            raise KitError(
-                f"{len(self.classes)} class names do not fit logits of {self.logits.shape[1]} classes"
-            )
+            raise KitError(f"{len(self.classes)} class names do not fit logits of {self.logits.shape[1]} classes")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -81,9 +79,7 @@ def checked_logits(logits: ArrayLike) -> np.ndarray:
     """
     array = _array(logits).astype(np.float64)
     if array.ndim != 2 or not len(array) or array.shape[1] < 2:
-        raise KitError(
-            f"logits have to be (N, classes) with an image and two classes or more, not {array.shape}"
-        )
+        raise KitError(f"logits have to be (N, classes) with an image and two classes or more, not {array.shape}")
     bad = int((~np.isfinite(array)).any(1).sum())
     if bad:
         raise KitError(
@@ -96,9 +92,7 @@ def checked_logits(logits: ArrayLike) -> np.ndarray:
 def _checked_labels(labels: ArrayLike, images: int, classes: int) -> np.ndarray:
     array = _array(labels)
     if array.shape != (images,) or not np.issubdtype(array.dtype, np.integer):
-        raise KitError(
-            f"labels have to be {images} whole numbers, one an image, not {array.dtype} {array.shape}"
-        )
+        raise KitError(f"labels have to be {images} whole numbers, one an image, not {array.dtype} {array.shape}")
     if array.min() < 0 or array.max() >= classes:
         raise KitError(f"labels have to be from 0 to {classes - 1}, not {array.min()} to {array.max()}")
     return array.astype(np.int64)

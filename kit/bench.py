@@ -18,9 +18,7 @@ class BenchSettings:
     arch: str = setting("paper", RULES["arch"].meaning)
     batch_size: int = setting(128, "images a training step", low=1)
     amp: str = setting("auto", "precision of the kit's way", choices=PRECISIONS)
-    compile: str = setting(
-        "auto", "torch.compile in the kit's way; auto on GPUs", choices=("auto", "on", "off")
-    )
+    compile: str = setting("auto", "torch.compile in the kit's way; auto on GPUs", choices=("auto", "on", "off"))
     data: str = setting("random", "random bytes, or where the images come from: auto, digits, or a folder")
     rounds: int = setting(5, "rounds of both ways in turn", low=1)
     seconds: float = setting(5.0, "about the time that a round of the kit's training takes", low=0)
@@ -32,9 +30,7 @@ def add_options(parser: ArgumentParser) -> None:
     defaults = BenchSettings()
     for name, rule in rules_of(BenchSettings).items():
         text = f"{rule.meaning}; {rule.allowed()} (default: {getattr(defaults, name)!r})"
-        parser.add_argument(
-            f"--{name}", type=literal, metavar="VALUE", default=getattr(defaults, name), help=text
-        )
+        parser.add_argument(f"--{name}", type=literal, metavar="VALUE", default=getattr(defaults, name), help=text)
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
@@ -48,9 +44,7 @@ def run(options: Namespace) -> None:
     from kit.throughput import Bench
 
     rules = rules_of(BenchSettings)
-    settings = BenchSettings(
-        **{name: rule.check(name, getattr(options, name)) for name, rule in rules.items()}
-    )
+    settings = BenchSettings(**{name: rule.check(name, getattr(options, name)) for name, rule in rules.items()})
     bench = Bench(settings)
     if settings.profile:
         profile_step(bench.learner, bench.batches, settings.profile)

@@ -19,9 +19,7 @@ from kit.answers import Answers, checked_logits
 from kit.calibration import fit_temperature
 from kit.errors import KitError
 
-PUBLIC_IMAGES = (
-    5012  # how many of the 10,000 test images the public leaderboard scores, by the scores' fractions
-)
+PUBLIC_IMAGES = 5012  # how many of the 10,000 test images the public leaderboard scores, by the scores' fractions
 RESAMPLES = 200
 
 
@@ -73,9 +71,7 @@ def fit_line(rows: pd.DataFrame | None = None) -> Line:
     rows = leaderboard() if rows is None else rows
     rows = rows[rows.fit]
     if len(rows) < 3 or rows.validation.nunique() < 2:
-        raise KitError(
-            "a line with an interval needs three rows marked fit, of different validation accuracies"
-        )
+        raise KitError("a line with an interval needs three rows marked fit, of different validation accuracies")
     x, y = rows.validation.to_numpy(float), rows.kaggle.to_numpy(float)
     found = stats.linregress(x, y)
     residuals = y - found.slope * x - found.intercept
@@ -165,9 +161,7 @@ def estimate_accuracy(source: Answers, target_logits: ArrayLike, resamples: int 
 def _gather(source: Answers, target_logits: ArrayLike) -> _Evidence:
     target = checked_logits(target_logits)
     if target.shape[1] != len(source.classes):
-        raise KitError(
-            f"the unlabelled logits have {target.shape[1]} classes, the labelled {len(source.classes)}"
-        )
+        raise KitError(f"the unlabelled logits have {target.shape[1]} classes, the labelled {len(source.classes)}")
     temperature = fit_temperature(source)
     known, unknown = (_scores(logits / temperature) for logits in (source.logits, target))
     return _Evidence(known, unknown, source.right)
@@ -235,9 +229,7 @@ def _strays(table: pd.DataFrame) -> pd.Series:
 
 def _agreement(table: pd.DataFrame) -> str:
     line, strays = table.loc[LINE], _strays(table)
-    span = (
-        f"the published line expects {line.expected:.1f} % (95 % of teams: {line.low:.1f} to {line.high:.1f})"
-    )
+    span = f"the published line expects {line.expected:.1f} % (95 % of teams: {line.low:.1f} to {line.high:.1f})"
     if strays.empty:
         return f"They agree: {span}, and every estimate from the test images lies inside."
     listed = "; ".join(f"{method} {value:.1f} %" for method, value in strays.items())

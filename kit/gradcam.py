@@ -10,9 +10,7 @@ from kit.precision import default_device
 from kit.predict import evaluating
 
 
-def gradcam(
-    model: nn.Module, images: Tensor, targets: Tensor | None = None, layer: nn.Module | None = None
-) -> Tensor:
+def gradcam(model: nn.Module, images: Tensor, targets: Tensor | None = None, layer: nn.Module | None = None) -> Tensor:
     """How much each place of each image speaks for a class: float32 (N, H, W), 0 to 1 within each image.
 
     A map is 0 everywhere where nothing in the layer speaks for the class.
@@ -52,9 +50,7 @@ def _weighted_maps(model: nn.Module, layer: nn.Module, inputs: Tensor, targets: 
     finally:
         hook.remove()
     if not seen or seen[-1].ndim != 4:
-        raise KitError(
-            "gradcam needs a layer whose output is maps (N, channels, h, w): choose a convolutional one"
-        )
+        raise KitError("gradcam needs a layer whose output is maps (N, channels, h, w): choose a convolutional one")
     targets = logits.argmax(1) if targets is None else targets.to(logits.device)
     chosen = logits.gather(1, targets[:, None]).sum()
     gradients = torch.autograd.grad(chosen, seen[-1])[0]

@@ -82,17 +82,11 @@ class PaperWay:
         self.device, self.batch_size = device, recipe.batch_size
         self.workers = usable_cores() if workers is None else workers
         self.model = recipe.build_model().to(device)
-        sgd = torch.optim.SGD(
-            self.model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
-        )
-        self.optimizer = (
-            Lookahead(sgd, recipe.lookahead_k, recipe.lookahead_alpha) if recipe.lookahead_k else sgd
-        )
+        sgd = torch.optim.SGD(self.model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+        self.optimizer = Lookahead(sgd, recipe.lookahead_k, recipe.lookahead_alpha) if recipe.lookahead_k else sgd
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
 
-    def batches(
-        self, images: Tensor, labels: Tensor, training: bool = True
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, images: Tensor, labels: Tensor, training: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of uint8 images (N, 3, 32, 32) and labels (N,) on the host, augmented and shuffled for training."""
         dataset = PILImages(images, labels, training_transform() if training else plain_transform())
         yield from DataLoader(dataset, self.batch_size, shuffle=training, drop_last=training,

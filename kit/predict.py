@@ -125,9 +125,7 @@ def average_models(models: Sequence[nn.Module], images: Tensor, **options) -> Av
     """
     logits = [predict(model, images, **options) for model in models]
     if len({part.shape for part in logits}) != 1:
-        raise KitError(
-            "averaging needs one network or more, all with the same classes: choose the runs again"
-        )
+        raise KitError("averaging needs one network or more, all with the same classes: choose the runs again")
     parameters = sum(count_parameters(model) for model in models)
     return Average(torch.stack(logits).mean(0), parameters, budget_statement(len(models), parameters))
 
@@ -151,14 +149,10 @@ def _views(tta: str | int) -> list[tuple[bool, int, int]]:
     return VIEWS[:count]
 
 
-def _placed(
-    images: Tensor, device: str | torch.device | None, batch_size: int | None
-) -> tuple[torch.device, int]:
+def _placed(images: Tensor, device: str | torch.device | None, batch_size: int | None) -> tuple[torch.device, int]:
     """Check the images; fill in where to compute and how many images at once."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not len(images):
-        raise KitError(
-            f"images have to be uint8 (N, 3, 32, 32), N from 1, not {images.dtype} {tuple(images.shape)}"
-        )
+        raise KitError(f"images have to be uint8 (N, 3, 32, 32), N from 1, not {images.dtype} {tuple(images.shape)}")
     if batch_size is not None and batch_size < 1:
         raise KitError(f"batch_size has to be 1 or more, not {batch_size}")
     device = torch.device(device) if device else default_device()

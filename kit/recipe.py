@@ -47,8 +47,9 @@ class Recipe:
     mixup_alpha: float = setting(0.0, "alpha of Mixup's Beta distribution; 0 mixes nothing", low=0)
     cutmix_alpha: float = setting(0.0, "alpha of CutMix's Beta distribution; 0 mixes nothing", low=0)
     ema: float = setting(0.0, "decay a step of averaged weights; 0 averages nothing", low=0, high=1, open_high=True)
-    split: str = setting("paper", "which images validate: the official test images, or 16 % held out",
-                          choices=("paper", "holdout"))
+    split: str = setting(
+        "paper", "which images validate: the official test images, or 16 % held out", choices=("paper", "holdout")
+    )
     seed: int = setting(1029, "seed of the weights, the order and the augmentation", low=0, high=2**32 - 1)
 
     def __post_init__(self):

@@ -128,8 +128,7 @@ def _move(images: Tensor, distance: float, generator: torch.Generator) -> Tensor
 def _rotate(images: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
     clockwise = torch.rand(len(images), generator=generator)[:, None, None, None] < 0.5
     left, right = (
-        transforms.rotate(images, angle, transforms.InterpolationMode.BILINEAR)
-        for angle in (degrees, -degrees)
+        transforms.rotate(images, angle, transforms.InterpolationMode.BILINEAR) for angle in (degrees, -degrees)
     )
     return torch.where(clockwise, right, left)
 
@@ -223,6 +222,4 @@ def weaknesses(plain: Answers, changed: dict[tuple[str, str], Answers]) -> pd.Da
         low, high = wilson(answers.right.sum(), len(answers))
         cost = 100 * (plain.accuracy - answers.accuracy)
         rows.append((name, strength, answers.accuracy, low, high, cost))
-    return pd.DataFrame(
-        rows, columns=["change", "strength", "accuracy", "accuracy_low", "accuracy_high", "cost"]
-    )
+    return pd.DataFrame(rows, columns=["change", "strength", "accuracy", "accuracy_low", "accuracy_high", "cost"])

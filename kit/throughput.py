@@ -47,9 +47,7 @@ class Bench:
         images, labels = _images(settings.data, EPOCH_IMAGES)
         if len(images) < 5 * batch_size:
             raise KitError(f"batch_size has to be at most {len(images) // 5}, so that a round has four steps")
-        self.learner = Learner(
-            self.recipe, 10, EPOCH_IMAGES // batch_size, self.device, self.amp, settings.compile
-        )
+        self.learner = Learner(self.recipe, 10, EPOCH_IMAGES // batch_size, self.device, self.amp, settings.compile)
         self.paper = PaperWay(self.recipe, self.device)
         self._take(images, labels, 4)
         self._train()  # compiles, and lets libraries choose their algorithms
@@ -76,13 +74,9 @@ class Bench:
             for phase in PHASES:
                 rates[f"kit {phase}"].append(len(self.images) / self._seconds(kit[phase]))
                 rates[f"paper {phase}"].append(self._paced(paper[phase]()))
-        return {
-            phase: self._figures(phase, rates, {k: median(v) for k, v in peaks.items()}) for phase in PHASES
-        }
+        return {phase: self._figures(phase, rates, {k: median(v) for k, v in peaks.items()}) for phase in PHASES}
 
-    def _figures(
-        self, phase: str, rates: dict[str, list[float]], peaks: dict[torch.dtype, float]
-    ) -> dict[str, Any]:
+    def _figures(self, phase: str, rates: dict[str, list[float]], peaks: dict[torch.dtype, float]) -> dict[str, Any]:
         ours, theirs = median(rates[f"kit {phase}"]), median(rates[f"paper {phase}"])
         figures = {
             "images_per_second": ours,

@@ -16,9 +16,7 @@ from kit.learner import Learner
 from kit.recipe import RECIPES
 from kit.run import Run
 
-RECIPE = RECIPES["digits"].replace(
-    arch="4,8/1,1", batch_size=32, epochs=3, ema=0.9, dropout=0.1, mixup_alpha=0.2
-)
+RECIPE = RECIPES["digits"].replace(arch="4,8/1,1", batch_size=32, epochs=3, ema=0.9, dropout=0.1, mixup_alpha=0.2)
 STEP_RECIPE = RECIPE.replace(ema=0.0, dropout=0.0, lookahead_k=0)
 STEPS = 512 // 32
 

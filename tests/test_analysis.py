@@ -32,9 +32,7 @@ def of(predicted, labels, confidence=0.9):
 
 def test_confusion_agrees_with_scikit_learn(answers):
     for rates, normalize in ((False, None), (True, "true")):
-        wanted = metrics.confusion_matrix(
-            answers.labels, answers.predicted, labels=range(10), normalize=normalize
-        )
+        wanted = metrics.confusion_matrix(answers.labels, answers.predicted, labels=range(10), normalize=normalize)
         table = analysis.confusion(answers, rates)
         np.testing.assert_allclose(table.drop("truck"), wanted[:9])
     assert table.loc["truck"].isna().all()  # no image, so no share

@@ -128,9 +128,7 @@ def test_streams_of_different_purposes_and_places_differ():
 
 
 def test_neighbouring_streams_are_uncorrelated():
-    drawn = np.array(
-        [torch.rand(500, generator=stream("dropout", 1029, step, 0)).numpy() for step in range(20)]
-    )
+    drawn = np.array([torch.rand(500, generator=stream("dropout", 1029, step, 0)).numpy() for step in range(20)])
     off_diagonal = np.corrcoef(drawn)[~np.eye(20, dtype=bool)]
     assert abs(off_diagonal).max() < 0.25  # 5.6 standard errors
 

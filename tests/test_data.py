@@ -119,9 +119,7 @@ def test_a_server_that_never_answers_is_given_up(kaggle, monkeypatch):
     """The real torchvision download, sent to a socket that takes connections and says nothing."""
     monkeypatch.setattr(data, "_SECONDS_WITHOUT_ANSWER", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(
-            official.CIFAR10, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/cifar.tar.gz"
-        )
+        monkeypatch.setattr(official.CIFAR10, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/cifar.tar.gz")
         monkeypatch.setattr(data, "CIFAR10", official.CIFAR10)
         with pytest.raises(KitError, match=r"the download failed .*timed out"):
             load()
@@ -131,9 +129,7 @@ def test_a_server_that_never_answers_is_given_up(kaggle, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:.*published md5 sums")
-@pytest.mark.parametrize(
-    "inside", ["", "cifar-10-batches-py", "cifar-10-python/cifar-10-batches-py", "renamed"]
-)
+@pytest.mark.parametrize("inside", ["", "cifar-10-batches-py", "cifar-10-python/cifar-10-batches-py", "renamed"])
 def test_batches_are_found_at_the_folder_and_one_folder_down(kaggle, tmp_path, inside):
     folder = tmp_path / "mine"
     write_batches(folder / inside)

@@ -42,9 +42,7 @@ def test_parameters_and_buffers_are_identical_after_every_epoch(ranks):
         assert set(a) == {"0", "1"}  # the network and its average
         for network in a:
             assert a[network].keys() == b[network].keys()
-            assert [
-                name for name, value in a[network].items() if not torch.equal(value, b[network][name])
-            ] == []
+            assert [name for name, value in a[network].items() if not torch.equal(value, b[network][name])] == []
     start, end = first[0]["0"], first[-1]["0"]
     assert not torch.equal(start["classifier.weight"], end["classifier.weight"])
 
@@ -69,15 +67,9 @@ def test_a_process_that_dies_ends_the_run_with_an_error(tmp_path, capfd):
 
 
 def test_the_training_command_shares_a_run_and_rank_0_alone_prints(tmp_path, capfd):
-    settings = Settings(
-        RECIPE.replace(epochs=2, batch_size=128), "digits", data="digits", run=str(tmp_path / "run")
-    )
+    settings = Settings(RECIPE.replace(epochs=2, batch_size=128), "digits", data="digits", run=str(tmp_path / "run"))
     stream(torchrun(2, as_arguments(settings, "train")))
-    rows = [
-        line.split()[0]
-        for line in capfd.readouterr().out.splitlines()
-        if line.strip().startswith(("1/", "2/"))
-    ]
+    rows = [line.split()[0] for line in capfd.readouterr().out.splitlines() if line.strip().startswith(("1/", "2/"))]
     assert rows == ["1/2", "2/2"]
     run = Run(settings.run)
     assert run.finished and run.config["processes"] == 2

@@ -57,9 +57,7 @@ def test_the_interval_is_that_of_matrix_algebra():
         point = np.array([1, x])
         sd = np.sqrt(variance * (1 + point @ np.linalg.inv(design.T @ design) @ point))
         half = stats.t.ppf(0.975, len(rows) - 2) * sd
-        np.testing.assert_allclose(
-            line.interval(x), (point @ coefficients - half, point @ coefficients + half)
-        )
+        np.testing.assert_allclose(line.interval(x), (point @ coefficients - half, point @ coefficients + half))
 
 
 def test_a_line_needs_three_different_rows():

@@ -67,9 +67,7 @@ def test_mixed_targets_count_the_larger_share_as_right(batch):
     with torch.no_grad():
         answers = copy.deepcopy(ours.model).train()(batch[0]).argmax(1)
     ours.step(batch[0], shares)
-    assert ours.take_totals()["train_accuracy"] == pytest.approx(
-        100 * (answers == batch[1]).double().mean().item()
-    )
+    assert ours.take_totals()["train_accuracy"] == pytest.approx(100 * (answers == batch[1]).double().mean().item())
 
 
 def test_bfloat16_reaches_the_convolutions_and_the_weights_stay_float32(batch):

@@ -32,9 +32,7 @@ def same(one, other) -> bool:
 
 
 def test_batches_are_read_as_torchvision_reads_them(batches, monkeypatch):
-    monkeypatch.setattr(
-        CIFAR10, "_check_integrity", lambda self: True
-    )  # ours are small, with sums of their own
+    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: True)  # ours are small, with sums of their own
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
     ours = official.read(batches)
     for train, images, labels in (
@@ -59,9 +57,7 @@ def test_the_archive_gives_the_same_and_is_not_unpacked(batches, tmp_path):
 
 @pytest.mark.filterwarnings("default:.*published md5 sums")
 def test_other_sums_are_told_and_read_on(batches, monkeypatch):
-    with pytest.warns(
-        UserWarning, match=r"data_batch_1, .*test_batch, batches\.meta differ from the published"
-    ):
+    with pytest.warns(UserWarning, match=r"data_batch_1, .*test_batch, batches\.meta differ from the published"):
         official.read(batches)
     right = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in batches.iterdir()}
     monkeypatch.setattr(official, "_SUMS", right)

@@ -14,9 +14,7 @@ from kit.predict import TTA_VIEWS, VIEWS, average_models, predict, reestimate_ba
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.randint(
-        0, 256, (23, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
+    return torch.randint(0, 256, (23, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
@@ -70,9 +68,7 @@ def test_views_are_reflected_shifts_as_numpy_pads_them(model, images, tta):
         padded = np.pad(floats, ((0, 0), (0, 0), (4, 4), (4, 4)), mode="reflect")
         view = padded[:, :, 4 - down : 36 - down, 4 - right : 36 - right]
         total = total + forward(model, torch.from_numpy((view[..., ::-1] if flip else view).copy()))
-    torch.testing.assert_close(
-        predict(model, images, tta=tta, amp="fp32"), total / count, rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(predict(model, images, tta=tta, amp="fp32"), total / count, rtol=1e-4, atol=1e-5)
 
 
 def test_views_grow_outwards_and_stay_centred():
@@ -146,9 +142,7 @@ def test_reestimation_refuses_what_has_no_statistics(model, images):
 def test_the_average_is_the_mean_of_logits_with_its_sum_of_parameters(model, images):
     other = build("12,24/1,1")
     together = average_models([model, other], images, amp="fp32", tta="flip")
-    wanted = (
-        predict(model, images, amp="fp32", tta="flip") + predict(other, images, amp="fp32", tta="flip")
-    ) / 2
+    wanted = (predict(model, images, amp="fp32", tta="flip") + predict(other, images, amp="fp32", tta="flip")) / 2
     torch.testing.assert_close(together.logits, wanted)
     assert together.parameters == count_parameters(model) + count_parameters(other)
     assert f"{together.parameters:,}" in together.statement and "within the budget" in together.statement

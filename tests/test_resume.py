@@ -31,18 +31,14 @@ AVERAGED = {"ema": 0.9, "optimizer": "adamw", "lr": 0.01, "lookahead_k": 3}
 
 
 def outcome(run):
-    figures = {
-        name: value for name, value in run.metrics.items() if name not in ("train_seconds", "wall_seconds")
-    }
+    figures = {name: value for name, value in run.metrics.items() if name not in ("train_seconds", "wall_seconds")}
     weights = [run.weights_path(kind).read_bytes() for kind in ("last", "best")]
     return weights, run.history.drop(columns=TIMES).to_csv(), figures
 
 
 def steps_done(run):
     return (
-        torch.load(run.checkpoint_path, weights_only=True)["learner"]["steps"]
-        if run.checkpoint_path.is_file()
-        else 0
+        torch.load(run.checkpoint_path, weights_only=True)["learner"]["steps"] if run.checkpoint_path.is_file() else 0
     )
 
 

@@ -58,17 +58,15 @@ def test_occlusion_covers_a_whole_square_inside_the_image():
     white = torch.full((50, 3, 32, 32), 255, dtype=torch.uint8)
     covered = BY_NAME["occlusion"].apply(white, 13) == 128
     assert (covered.sum((2, 3)) == 13 * 13).all()
-    assert (covered[:, 0].any(1).sum(1) == 13).all() and len(
-        {tuple(c[0].any(1).tolist()) for c in covered}
-    ) > 5
+    assert (covered[:, 0].any(1).sum(1) == 13).all() and len({tuple(c[0].any(1).tolist()) for c in covered}) > 5
 
 
 def test_moving_keeps_every_image_near_and_goes_to_all_corners(images):
     moved = BY_NAME["off-centre"].apply(images, 4)
     ways = {
-        (down, right): (
-            moved[:, :, 8:24, 8:24] == images[:, :, 8 - down : 24 - down, 8 - right : 24 - right]
-        ).all((1, 2, 3))
+        (down, right): (moved[:, :, 8:24, 8:24] == images[:, :, 8 - down : 24 - down, 8 - right : 24 - right]).all(
+            (1, 2, 3)
+        )
         for down in (-4, 4)
         for right in (-4, 4)
     }

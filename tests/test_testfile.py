@@ -39,9 +39,7 @@ def path(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("text_keys", [False, True])
-@pytest.mark.parametrize(
-    "ids", [IDS, np.array(IDS), np.array(IDS, np.uint16)], ids=["list", "int64", "uint16"]
-)
+@pytest.mark.parametrize("ids", [IDS, np.array(IDS), np.array(IDS, np.uint16)], ids=["list", "int64", "uint16"])
 @pytest.mark.parametrize("arrangement", ARRANGEMENTS)
 def test_every_arrangement_gives_the_same_images_in_the_files_order(path, arrangement, ids, text_keys):
     content = {"data": ARRANGEMENTS[arrangement](IMAGES), "ids": ids}
@@ -157,9 +155,7 @@ def test_what_is_written_is_read_back(path, layout):
 )
 def test_a_written_file_is_as_long_as_the_courses(path, layout, shape, length):
     """The lengths that the course's files have, to the byte; numpy 2 writes its module's name one byte longer."""
-    write_competition_test(
-        path, torch.zeros(10_000, 3, 32, 32, dtype=torch.uint8), torch.arange(10_000), layout
-    )
+    write_competition_test(path, torch.zeros(10_000, 3, 32, 32, dtype=torch.uint8), torch.arange(10_000), layout)
     assert path.stat().st_size == length + (np.__version__ >= "2")
     content = pickle.loads(path.read_bytes())
     assert set(content) == {b"data", b"ids"}

@@ -60,9 +60,7 @@ def test_every_protocol_reads_as_pickle_itself_reads(value, protocol):
     assert_same(read(content), pickle.loads(content))
 
 
-INTEGERS = st.one_of(
-    arrays_of.integer_dtypes(), arrays_of.unsigned_integer_dtypes(), arrays_of.boolean_dtypes()
-)
+INTEGERS = st.one_of(arrays_of.integer_dtypes(), arrays_of.unsigned_integer_dtypes(), arrays_of.boolean_dtypes())
 SHAPES = arrays_of.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 
 

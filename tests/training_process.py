@@ -15,9 +15,7 @@ from kit.run import Run
 from kit.train import main, train
 
 CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["torchvision", "pandas", "matplotlib.figure", "sklearn.datasets", "kit.train"]
-)
+CONTEXT.set_forkserver_preload(["torchvision", "pandas", "matplotlib.figure", "sklearn.datasets", "kit.train"])
 
 
 def few_digits() -> Dataset:

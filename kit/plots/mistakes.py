@@ -88,9 +88,7 @@ def caption(answers: Answers, index: int) -> str:
 
 
 @styled
-def gallery(
-    images: Tensor, answers: Answers, indices: Sequence[int], heading: str, columns: int = 9
-) -> Figure:
+def gallery(images: Tensor, answers: Answers, indices: Sequence[int], heading: str, columns: int = 9) -> Figure:
     """Chosen images, each with its true label and below it the prediction and its probability.
 
     Args:

@@ -24,9 +24,7 @@ def confidence_parts(answers: Answers, parts: int = 10) -> Figure:
     names = [f"{row.from_confidence:.0%} to\n{row.to_confidence:.0%}" for row in table.itertuples()]
     figure, axes = plt.subplots(figsize=(9, 3.6))
     spread = np.clip([table.accuracy - table.accuracy_low, table.accuracy_high - table.accuracy], 0, None)
-    axes.bar(
-        range(len(table)), table.accuracy, color=BLUE, yerr=spread, error_kw={"ecolor": "black", "capsize": 3}
-    )
+    axes.bar(range(len(table)), table.accuracy, color=BLUE, yerr=spread, error_kw={"ecolor": "black", "capsize": 3})
     for place, row in enumerate(table.itertuples()):
         text = f"{row.share_of_mistakes:.0%} of\nmistakes"
         axes.text(place, 0.02, text, ha="center", va="bottom", color="white", fontsize=7.5)
@@ -60,9 +58,7 @@ def _reliability(axes: Axes, answers: Answers, bins: int) -> None:
     axes.text(0.01, 0.04, "as sure as right", color="0.4", rotation=45, rotation_mode="anchor", fontsize=7)
     share = table.images / table.images.max()
     axes.bar(table.low, 0.25 * share, width=table.high - table.low, align="edge", color=COLORS[5], alpha=0.5)
-    axes.errorbar(
-        table.confidence, table.accuracy, yerr=spread, fmt="o-", color=BLUE, markersize=4, capsize=2
-    )
+    axes.errorbar(table.confidence, table.accuracy, yerr=spread, fmt="o-", color=BLUE, markersize=4, capsize=2)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set(
@@ -95,9 +91,7 @@ def published_line(rows: pd.DataFrame, line: Line, validation: float | None = No
 
 def _mark(axes: Axes, line: Line, validation: float) -> None:
     expected, (low, high) = line.predict(validation), line.interval(validation)
-    axes.errorbar(
-        validation, expected, [[expected - low], [high - expected]], fmt="D", color=ORANGE, capsize=4
-    )
+    axes.errorbar(validation, expected, [[expected - low], [high - expected]], fmt="D", color=ORANGE, capsize=4)
     text = f"this run: {validation:.2f} % here, {expected:.1f} % expected ({low:.1f} to {high:.1f})"
     axes.text(0.98, 0.04, text, transform=axes.transAxes, ha="right", color=ORANGE)
 
@@ -111,9 +105,7 @@ def forecast_intervals(forecast: Forecast) -> Figure:
     for place, (row, color) in enumerate(zip(table.itertuples(), colors, strict=True)):
         spread = [[row.expected - row.low], [row.high - row.expected]]
         axes.errorbar(row.expected, place, xerr=spread, fmt="o", color=color, capsize=3)
-        axes.annotate(
-            f"{row.expected:.1f}", (row.expected, place), (0, 6), textcoords="offset points", ha="center"
-        )
+        axes.annotate(f"{row.expected:.1f}", (row.expected, place), (0, 6), textcoords="offset points", ha="center")
     axes.set_yticks(range(len(table)), table.index)
     axes.margins(y=0.15)
     axes.set(

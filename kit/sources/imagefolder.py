@@ -56,9 +56,7 @@ def read(folder: Path) -> Dataset:
     fingerprint = _fingerprint(folder, classes, train + test)
     tensors = imagecache.load(folder, fingerprint)
     if tensors is not None:
-        return Dataset(
-            **tensors, classes=classes, source=f"image folder {folder}, decoded at an earlier start"
-        )
+        return Dataset(**tensors, classes=classes, source=f"image folder {folder}, decoded at an earlier start")
     tensors = _decode_both(folder, train, test)
     imagecache.store(folder, fingerprint, tensors)
     return Dataset(**tensors, classes=classes, source=f"image folder {folder}")

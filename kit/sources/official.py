@@ -49,9 +49,7 @@ def read(source: Path) -> Dataset:
     meta = _dictionary(contents, _META, source)
     classes = tuple(as_text(name) for name in meta.get("label_names", ()))
     if len(classes) != _CLASS_COUNT:
-        raise KitError(
-            f"{source}/{_META} names {len(classes)} classes where CIFAR-10 has ten; download it again"
-        )
+        raise KitError(f"{source}/{_META} names {len(classes)} classes where CIFAR-10 has ten; download it again")
     kind = "folder" if source.is_dir() else "archive"
     return Dataset(
         *_read_batches(contents, _TRAIN, source),
@@ -90,9 +88,7 @@ def _require_all(contents: dict[str, bytes], source: Path) -> None:
 
 
 def _compare_sums(contents: dict[str, bytes], source: Path) -> None:
-    sums = {
-        name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in contents.items()
-    }
+    sums = {name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in contents.items()}
     others = [name for name in _SUMS if sums[name] != _SUMS[name]]
     if others:
         warnings.warn(
@@ -116,13 +112,9 @@ def _read_batches(contents: dict[str, bytes], names: list[str], source: Path) ->
 def _read_batch(batch: dict, name: str) -> tuple[np.ndarray, np.ndarray]:
     pixels, labels = batch.get("data"), batch.get("labels")
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_PIXELS,):
-        raise KitError(
-            f"{name} holds no uint8 array (N,{_PIXELS}) under 'data'; download CIFAR-10's batches again"
-        )
+        raise KitError(f"{name} holds no uint8 array (N,{_PIXELS}) under 'data'; download CIFAR-10's batches again")
     if not isinstance(labels, list) or not all(type(label) is int for label in labels):
-        raise KitError(
-            f"{name} holds no list of whole numbers under 'labels'; download CIFAR-10's batches again"
-        )
+        raise KitError(f"{name} holds no list of whole numbers under 'labels'; download CIFAR-10's batches again")
     if len(labels) != len(pixels) or not all(0 <= label < _CLASS_COUNT for label in labels):
         raise KitError(
             f"{name} must have one label from 0 to 9 for each of its {len(pixels)} images; "

@@ -41,9 +41,7 @@ def find_dataset() -> Path | None:
     if named:
         found = find_form(Path(named).expanduser())
         if found is None:
-            raise KitError(
-                f"{VARIABLE}={named} holds no CIFAR-10; let it name a folder with {FORMS}, or unset it"
-            )
+            raise KitError(f"{VARIABLE}={named} holds no CIFAR-10; let it name a folder with {FORMS}, or unset it")
         return found
     for place in (*_mounts(), *_folders_below(KAGGLE_INPUT, official.FOLDER), local_data()):
         if found := find_form(place):
@@ -79,9 +77,7 @@ def find_test_file() -> Path | None:
 
 def find_test_file_in(folder: Path) -> Path | None:
     """Find the competition's test file anywhere in `folder`; of several, the one nearest to the top."""
-    named = [
-        parent / name for parent, _, names in _walk(folder) for name in fnmatch.filter(names, TEST_FILES)
-    ]
+    named = [parent / name for parent, _, names in _walk(folder) for name in fnmatch.filter(names, TEST_FILES)]
     return min(named, key=lambda path: (len(path.parts), path), default=None)
 
 

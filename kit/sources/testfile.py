@@ -48,9 +48,7 @@ def find_competition_test(folder: str | Path = "auto") -> Path | None:
     Returns:
         Its path, or None where there is none.
     """
-    return (
-        places.find_test_file() if folder == "auto" else places.find_test_file_in(Path(folder).expanduser())
-    )
+    return places.find_test_file() if folder == "auto" else places.find_test_file_in(Path(folder).expanduser())
 
 
 def load_competition_test(path: str | Path) -> CompetitionTest:
@@ -63,9 +61,7 @@ def load_competition_test(path: str | Path) -> CompetitionTest:
     content = read_dictionary(path)
     for key in ("data", "ids"):
         if key not in content:
-            raise KitError(
-                f"{path} has no '{key}' but {sorted(content)}; the competition's file has 'data' and 'ids'"
-            )
+            raise KitError(f"{path} has no '{key}' but {sorted(content)}; the competition's file has 'data' and 'ids'")
     images = _channels_first(_as_bytes(content["data"], path), path)
     return CompetitionTest(images, _check_ids(content["ids"], len(images), path))
 
@@ -92,9 +88,7 @@ def write_competition_test(path: str | Path, images: Tensor, ids: Tensor, layout
 def _as_bytes(data: Any, path: str | Path) -> np.ndarray:
     if not isinstance(data, np.ndarray) or data.dtype.kind not in "ui":
         kind = data.dtype if isinstance(data, np.ndarray) else f"a {type(data).__name__}"
-        raise KitError(
-            f"{path} has {kind} under 'data'; the images must be whole numbers from 0 to 255 (uint8)"
-        )
+        raise KitError(f"{path} has {kind} under 'data'; the images must be whole numbers from 0 to 255 (uint8)")
     if data.shape[1:] not in ((3072,), (32, 32, 3), (3, 32, 32)) or len(data) == 0:
         raise KitError(
             f"{path} has an array of shape {data.shape} under 'data'; it can be (N, 3072), (N, 32, 32, 3) or "
@@ -139,7 +133,5 @@ def _check_ids(ids: Any, count: int, path: str | Path) -> Tensor:
         raise KitError(f"{path} has 'ids' that are not a list of whole numbers; download the file again")
     values, counts = np.unique(array, return_counts=True)
     if counts.max() > 1:
-        raise KitError(
-            f"{path} has the id {values[counts.argmax()]} more than once; each image needs its own id"
-        )
+        raise KitError(f"{path} has the id {values[counts.argmax()]} more than once; each image needs its own id")
     return torch.from_numpy(array.astype(np.int64))

@@ -53,12 +53,8 @@ def main() -> None:
     order = np.random.default_rng(0).permutation(len(dataset.test_labels))[: options.images]
     half = {"known": order[: len(order) // 2], "shifted": order[len(order) // 2 :]}
     images, labels = ({k: v[i] for k, i in half.items()} for v in (dataset.test_images, dataset.test_labels))
-    source, plain = (
-        Answers(predict(model, images[k], tta=options.tta), labels[k], dataset.classes) for k in half
-    )
-    changed = answers_under(
-        model, images["shifted"], labels["shifted"], dataset.classes, MADE_SHIFTS, tta=options.tta
-    )
+    source, plain = (Answers(predict(model, images[k], tta=options.tta), labels[k], dataset.classes) for k in half)
+    changed = answers_under(model, images["shifted"], labels["shifted"], dataset.classes, MADE_SHIFTS, tta=options.tta)
     table = errors_under_shifts(source, changed)
     report(plain, table)
     if options.out:

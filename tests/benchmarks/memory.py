@@ -41,9 +41,7 @@ def random_images(count):
 
 
 def dataset(train_images, test_images):
-    return Dataset(
-        *random_images(train_images), *random_images(test_images), tuple("0123456789"), "random bytes"
-    )
+    return Dataset(*random_images(train_images), *random_images(test_images), tuple("0123456789"), "random bytes")
 
 
 def peak_of_a_run(arch, minutes, folder):

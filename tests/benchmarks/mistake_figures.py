@@ -39,9 +39,7 @@ def figures(model: nn.Module, images: Tensor, answers: Answers, changes: int) ->
         "classes": mistakes.class_measures(answers),
         "pairs": mistakes.confused_examples(images, answers),
         "mistakes": mistakes.gallery(images, answers, wrong, "Most confident mistakes"),
-        "hits": mistakes.gallery(
-            images, answers, analysis.doubtful_hits(answers, 27), "Least confident hits"
-        ),
+        "hits": mistakes.gallery(images, answers, analysis.doubtful_hits(answers, 27), "Least confident hits"),
         "confidence": scores.confidence_parts(answers),
         "reliability": scores.reliability_diagram(calibration),
         "gradcam": mistakes.heat_maps(images, gradcam(model, images[wrong[:10]]), answers, wrong[:10]),
@@ -67,9 +65,7 @@ def adaptations(model: nn.Module, dataset: Dataset) -> None:
         logits = predict(model, dataset.test_images, tta=tta)
         print(f"tta {tta}: {Answers(logits, labels, dataset.classes).accuracy:.2%}")
     adapted = predict(reestimate_batchnorm(model, dataset.test_images), dataset.test_images)
-    print(
-        f"BatchNorm re-estimated on the test images: {Answers(adapted, labels, dataset.classes).accuracy:.2%}"
-    )
+    print(f"BatchNorm re-estimated on the test images: {Answers(adapted, labels, dataset.classes).accuracy:.2%}")
 
 
 def main() -> None:
@@ -77,9 +73,7 @@ def main() -> None:
     parser.add_argument("--run", required=True, help="run folder, or its name under runs/")
     parser.add_argument("--second", help="another run to compare with")
     parser.add_argument("--data", default="auto", help="as kit.data.load takes it")
-    parser.add_argument(
-        "--changes", type=int, default=2000, help="test images that the small changes are tried on"
-    )
+    parser.add_argument("--changes", type=int, default=2000, help="test images that the small changes are tried on")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
     options = parser.parse_args()
     dataset, model = load(options.data), Run.load(options.run).model()
@@ -92,9 +86,7 @@ def main() -> None:
         print(f"\n{result}")
         drawn["comparison"] = mistakes.comparison(result, (options.run, options.second))
     for name, figure in drawn.items():
-        files.save_with(
-            options.out / f"{name}.png", lambda path, f=figure: f.savefig(path, dpi=200, format="png")
-        )
+        files.save_with(options.out / f"{name}.png", lambda path, f=figure: f.savefig(path, dpi=200, format="png"))
     adaptations(model, dataset)
 
 
