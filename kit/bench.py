@@ -2,27 +2,10 @@
 
 import json
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
 from typing import Any
 
-from kit.parameters import literal
-from kit.precision import PRECISIONS
-from kit.recipe import RULES
-from kit.rules import rules_of, setting
-
-
-@dataclass(frozen=True)
-class BenchSettings:
-    """What the benchmark takes."""
-
-    arch: str = setting("paper", RULES["arch"].meaning)
-    batch_size: int = setting(128, "images a training step", low=1)
-    amp: str = setting("auto", "precision of the kit's way", choices=PRECISIONS)
-    compile: str = setting("auto", "torch.compile in the kit's way; auto on GPUs", choices=("auto", "on", "off"))
-    data: str = setting("random", "random bytes, or where the images come from: auto, digits, or a folder")
-    rounds: int = setting(5, "rounds of both ways in turn", low=1)
-    seconds: float = setting(5.0, "about the time that a round of the kit's training takes", low=0)
-    profile: str = setting("", "file for a profile of one training step; empty makes none")
+from kit.parameters import BenchSettings, literal
+from kit.rules import rules_of
 
 
 def add_options(parser: ArgumentParser) -> None:

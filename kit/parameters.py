@@ -46,6 +46,20 @@ class Settings:
         return self.max_hours or (KAGGLE_HOURS if os.environ.get("KAGGLE_KERNEL_RUN_TYPE") else None)
 
 
+@dataclass(frozen=True)
+class BenchSettings:
+    """What the benchmark takes."""
+
+    arch: str = setting("paper", RULES["arch"].meaning)
+    batch_size: int = setting(128, "images a training step", low=1)
+    amp: str = setting("auto", "precision of the kit's way", choices=PRECISIONS)
+    compile: str = setting("auto", "torch.compile in the kit's way; auto on GPUs", choices=("auto", "on", "off"))
+    data: str = setting("random", "random bytes, or where the images come from: auto, digits, or a folder")
+    rounds: int = setting(5, "rounds of both ways in turn", low=1)
+    seconds: float = setting(5.0, "about the time that a round of the kit's training takes", low=0)
+    profile: str = setting("", "file for a profile of one training step; empty makes none")
+
+
 OTHER_RULES: dict[str, Rule] = rules_of(Settings) | {"recipe": Rule("a row of RECIPES", str, choices=tuple(RECIPES))}
 AUGMENTING = ("augment", "cutout", "jitter", "rotation", "mixup_alpha", "cutmix_alpha", "split", "seed")
 NOTEBOOKS: dict[str, tuple[str, ...]] = {

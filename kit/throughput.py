@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from kit.batches import Batches
-from kit.bench import BenchSettings
 from kit.data import load
 from kit.errors import KitError
 from kit.learner import Learner
 from kit.model import flops
 from kit.paperway import PaperWay
+from kit.parameters import BenchSettings
 from kit.precision import default_device, precision
 from kit.predict import predict
 from kit.recipe import Recipe
