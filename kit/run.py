@@ -220,8 +220,13 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
         "threads": torch.get_num_threads(),
         "commit": _commit(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(),
     }
+
+
+def _command() -> str:
+    program = Path(sys.argv[0]).name
+    return "a notebook" if program == "ipykernel_launcher.py" else " ".join([program, *sys.argv[1:]])
 
 
 def _cpu_name() -> str:
