@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,14 @@ def command(project):
         return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=280)
 
     return call
+
+
+@pytest.fixture
+def heeded_interrupts():
+    """Ctrl-C as in a terminal, also where the tests run in the background and inherit that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

@@ -76,7 +76,7 @@ def test_the_training_command_shares_a_run_and_rank_0_alone_prints(tmp_path, cap
     assert run.history["train_accuracy"].iloc[-1] > 15
 
 
-def test_an_interrupt_lets_the_processes_save_and_waits_for_them(capfd):
+def test_an_interrupt_lets_the_processes_save_and_waits_for_them(capfd, heeded_interrupts):
     child = """if True:
         import os, signal, sys, time
         signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), print("saved"), sys.exit(143)))

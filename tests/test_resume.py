@@ -151,7 +151,7 @@ def test_checkpoints_come_at_a_fixed_interval_and_at_epochs_ends(tmp_path, digit
     assert saved == [STEPS, 2 * STEPS]
 
 
-def test_a_second_signal_acts_at_once_and_handlers_come_back():
+def test_a_second_signal_acts_at_once_and_handlers_come_back(heeded_interrupts):
     before = signal.getsignal(signal.SIGINT)
     with StopRequest() as stop:
         assert stop.reason is None
