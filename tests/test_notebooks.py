@@ -108,6 +108,7 @@ def test_papermill_lists_every_parameter_with_its_meaning():
         (("epoch", "5"), ("epoch is no parameter", "epochs")),
         (("amp", "false"), ("amp has to be one of auto, bf16, fp16, fp32",)),
         (("arch", "papr"), ("papr", "paper, table1-1111")),
+        (("epochs", "-1"), ("epochs has to be a whole number from 1, not -1",)),
         (("lr", "nan"), ("lr has to be a number above 0",)),
     ],
 )
