@@ -39,8 +39,8 @@ class Run:
     """
 
     def __init__(self, name: str | Path):
-        path = Path(name or "paper")
-        if not path.is_absolute() and len(path.parts) == 1:
+        path = Path(name)
+        if not path.is_absolute() and len(path.parts) <= 1:
             if not re.fullmatch(r"[\w.+-]+", str(name)) or str(name).startswith("."):
                 raise KitError(f"run has to be a name of letters, digits and . _ + - like paper-2, not {str(name)!r}")
             path = workspace() / "runs" / path
@@ -54,7 +54,7 @@ class Run:
             KitError: there is no such run; the sentence lists those that exist.
         """
         runs = sorted(all_runs(), key=lambda run: run.config_path.stat().st_mtime)
-        run = cls(name) if name or not runs else runs[-1]
+        run = cls(name or "paper") if name or not runs else runs[-1]
         if not run.config_path.is_file():
             others = ", ".join(sorted(r.name for r in all_runs(run.folder.parent))) or "none yet"
             raise KitError(f"there is no run in {run.folder}: train one first, or choose one of runs/ ({others})")

@@ -68,7 +68,7 @@ def test_a_missing_run_lists_those_there_are(digits_run):
     assert [run.name for run in all_runs(digits_run.folder.parent)] == ["digits"]
 
 
-@pytest.mark.parametrize("name", ["..", ".hidden", "a b", "x;y"])
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "a b", "x;y"])
 def test_names_that_are_no_folders_are_refused(name):
     with pytest.raises(KitError, match="run has to be a name"):
         Run(name)
