@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,3 @@ def read_json(path: str | Path) -> Any:
         raise KitError(f"{path} does not exist; finish the step that writes it first") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise KitError(f"{path} is not JSON ({error}); delete it and run the step that writes it again") from None
-
-
-def save_with(path: str | Path, save: Callable[[Path], Any]) -> None:
-    """Let `save(temporary_path)` write a file, then rename it to `path`."""
-    with replacing(path) as part:
-        save(part)

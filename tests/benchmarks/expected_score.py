@@ -76,7 +76,8 @@ def save(table: pd.DataFrame, folder: Path) -> None:
     """Write table.csv and shifts.png, whole or not at all."""
     files.write_text(folder / "table.csv", table.round(4).to_csv())
     figure = estimates_under_shifts(table)
-    files.save_with(folder / "shifts.png", lambda path: figure.savefig(path, dpi=200, format="png"))
+    with files.replacing(folder / "shifts.png") as part:
+        figure.savefig(part, dpi=200, format="png")
 
 
 if __name__ == "__main__":

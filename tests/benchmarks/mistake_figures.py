@@ -86,7 +86,8 @@ def main() -> None:
         print(f"\n{result}")
         drawn["comparison"] = mistakes.comparison(result, (options.run, options.second))
     for name, figure in drawn.items():
-        files.save_with(options.out / f"{name}.png", lambda path, f=figure: f.savefig(path, dpi=200, format="png"))
+        with files.replacing(options.out / f"{name}.png") as part:
+            figure.savefig(part, dpi=200, format="png")
     adaptations(model, dataset)
 
 
