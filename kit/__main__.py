@@ -4,8 +4,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from kit import bench, parameters
+from kit import bench, parameters, trials
 from kit.errors import KitError
+from kit.interrupt import Stopped
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -18,6 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KitError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.signum
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -35,8 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     add("demo", _demo, "the five notebooks end to end on embedded digits, without network")
-    sub = add("run", _run, "explore, train, misclassification and submit on CIFAR-10")
+    sub = add("run", _run, "explore, train, misclassification and submit on CIFAR-10; or a sweep of trainings")
     sub.add_argument("--list", action="store_true", help="list the recipes and end")
+    trials.add_options(sub)
     parameters.add_options(sub, "train", "submit")
     bench.add_options(add("bench", bench.run, "images a second, beside the paper's own way of training"))
     _add_kaggle_options(add)
@@ -76,6 +81,10 @@ def _run(options: argparse.Namespace) -> None:
 
     if options.list:
         list_recipes()
+    elif trials.make_a_sweep(options):
+        from kit.sweep import run
+
+        run(options)
     else:
         run_notebooks(parameters.given(options))
 

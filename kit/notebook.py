@@ -2,15 +2,20 @@
 
 import logging
 import os
+import signal
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, TextIO
 
 import papermill
+from jupyter_client import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from kit import files
@@ -31,13 +36,16 @@ def notebook_path(name: str) -> Path:
     return path
 
 
-def execute(name: str, parameters: Mapping[str, Any], output: str | Path) -> Path:
+def execute(name: str, parameters: Mapping[str, Any], output: str | Path, log: TextIO | None = None) -> Path:
     """Run a notebook and leave the executed copy at `output`, also where it fails.
+
+    SIGTERM and SIGINT reach the notebook's kernel, where a training saves and ends.
 
     Args:
         name: explore, train, misclassification, submit or ablation.
         parameters: values for its parameters cell.
         output: where the executed notebook goes.
+        log: where what the notebook prints goes as well, as it comes.
 
     Raises:
         KitError: a cell failed; the sentence names the notebook, the cell's error and the executed copy.
@@ -48,13 +56,52 @@ def execute(name: str, parameters: Mapping[str, Any], output: str | Path) -> Pat
     try:
         with files.replacing(output) as part, _quiet():
             try:
-                papermill.execute_notebook(source, part, dict(parameters), progress_bar=False, cwd=str(Path.cwd()))
-            except PapermillExecutionError:
+                papermill.execute_notebook(
+                    source, part, dict(parameters), progress_bar=False, cwd=str(Path.cwd()), stdout_file=log,
+                    stderr_file=log, start_timeout=300, kernel_manager_class=StoppableKernelManager,
+                )  # fmt: skip
+            except (PapermillExecutionError, DeadKernelError):
                 os.replace(part, output)
                 raise
     except PapermillExecutionError as error:
-        raise KitError(f"{name} failed with {error.ename}: {error.evalue} (see {output})") from None
+        reason = error.evalue if error.ename == "Stopped" else f"{name} failed with {error.ename}: {error.evalue}"
+        raise KitError(f"{reason} (see {output})") from None
+    except DeadKernelError:
+        raise KitError(f"the process of {name} was stopped, or lacked memory (see {output})") from None
     return output
+
+
+class StoppableKernelManager(AsyncKernelManager):
+    """Starts a kernel and passes this process's SIGTERM and SIGINT on to it, as one SIGTERM.
+
+    A kernel leads a session of its own, so that no interrupt of a terminal reaches it, and it ignores SIGINT between
+    cells. SIGTERM asks a training to save and end, and ends every other work at once. A second SIGINT acts on this
+    process.
+    """
+
+    _previous: dict[int, Any] = {}  # noqa: RUF012
+    _passed_on = False
+
+    async def start_kernel(self, **arguments: Any) -> None:
+        """Start the kernel, and heed signals from then on where Python allows it: in the main thread."""
+        await super().start_kernel(**arguments)
+        if threading.current_thread() is threading.main_thread():
+            heeded = [s for s in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(s) is not signal.SIG_IGN]
+            self._previous = {signum: signal.signal(signum, self._pass_on) for signum in heeded}
+
+    async def cleanup_resources(self, restart: bool = False) -> None:
+        """Give the signals back."""
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+        await super().cleanup_resources(restart)
+
+    def _pass_on(self, signum: int, _frame: FrameType | None) -> None:
+        if signum == signal.SIGINT:
+            signal.signal(signum, self._previous[signum])
+        if not self._passed_on:  # a training takes a second one for "at once, unsaved"
+            self._passed_on = True
+            with suppress(ProcessLookupError):
+                os.kill(self.provisioner.pid, signal.SIGTERM)
 
 
 @contextmanager

@@ -1,0 +1,262 @@
+"""Sweeps: `python -m kit run --table 1 --seeds 3` trains every row with every seed, and goes on where it was cut."""
+
+import os
+import re
+import shutil
+import statistics
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from kit import files
+from kit.errors import KitError
+from kit.interrupt import Stopped, StopRequest
+from kit.jobs import Job, run_jobs, slots
+from kit.notebook import ROOT, notebook_path
+from kit.run import Run
+from kit.sources.places import workspace
+from kit.trials import Sweep, Trial, planned
+
+RESULTS = ROOT / "notebooks" / "results"
+
+
+def run(options: Namespace) -> None:
+    """Run, list or push the sweep that the command line asks for.
+
+    Raises:
+        KitError: something was refused before anything started, or runs failed, told after all others have ended.
+        Stopped: SIGTERM or SIGINT came; every run at work has saved.
+    """
+    sweep = planned(options)
+    print(heading(sweep), flush=True)
+    if options.push:
+        push(sweep, options.competition, bool(options.dry_run))
+    elif options.dry_run:
+        print("\n".join(plan_in_words(sweep)))
+    else:
+        train_all(sweep, bool(options.keep))
+
+
+def heading(sweep: Sweep) -> str:
+    """What the sweep is, and what was shrunk."""
+    return f"{sweep.title}; shrunk: {sweep.scale}" if sweep.scale else sweep.title
+
+
+def train_all(sweep: Sweep, keep: bool) -> None:
+    """Train what is unfinished, whatever fails, and print the table of all runs.
+
+    Raises:
+        KitError: runs failed; the sentence names them.
+        Stopped: as in `run`.
+    """
+    notebook_path("train")
+    gpus = devices()
+    places = slots(sweep.jobs or max(len(gpus), 1), gpus, cores())
+    with StopRequest(sweep.settings.hours) as stop:
+        progress = Progress(sweep, len(places), stop, keep)
+        print(progress.beginning(places, len(gpus)), flush=True)
+        run_jobs(progress.jobs(), places, stop, progress.began, progress.ended)
+    if sweep.unfinished and stop.reason:
+        message = f"stopped by {stop.reason}: {progress.count()}, what had begun is saved; the same command goes on"
+        if stop.signum is not None:
+            raise Stopped(message, stop.signum)
+        print(message)
+        return
+    print(table_in_words(sweep))
+    if progress.failures:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in progress.failures.items())
+        raise KitError(f"{len(progress.failures)} of {len(sweep.trials)} runs failed ({reasons})")
+
+
+class Progress:
+    """Prints a line for every start and end, and keeps the records of finished runs where that is asked for.
+
+    Attributes:
+        failures: the reasons, by name of the run.
+    """
+
+    def __init__(self, sweep: Sweep, places: int, stop: StopRequest, keep: bool):
+        self.sweep, self.places, self.stop, self.keep = sweep, places, stop, keep
+        self.failures: dict[str, str] = {}
+        self._trials = {trial.name: trial for trial in sweep.trials}
+        self._waiting = {trial.name for trial in sweep.unfinished}
+        self._began: dict[str, float] = {}
+        for trial in sweep.trials:
+            self._keep(trial)
+
+    def jobs(self) -> list[Job]:
+        """The unfinished runs with the parameters of their notebooks."""
+        settings = self.sweep.settings
+        shared = {"data": settings.data, "amp": settings.amp, "compile": settings.compile}
+        return [Job(trial.run.folder, trial.parameters() | shared) for trial in self.sweep.unfinished]
+
+    def beginning(self, places: Sequence[Mapping[str, str]], gpus: int) -> str:
+        """The line before the first start."""
+        where = f"{gpus} GPUs" if gpus else f"a CPU, {places[0]['OMP_NUM_THREADS']} threads each"
+        return f"{self.count()}; {len(places)} at once on {where}"
+
+    def count(self) -> str:
+        """How many runs are finished, in words."""
+        done = sum(trial.finished for trial in self.sweep.trials)
+        return f"{done} of {len(self.sweep.trials)} runs finished"
+
+    def began(self, job: Job, place: Mapping[str, str]) -> None:
+        """Say that a run starts."""
+        self._waiting.discard(job.name)
+        self._began[job.name] = time.monotonic()
+        gpu = f" on GPU {place['CUDA_VISIBLE_DEVICES']}" if "CUDA_VISIBLE_DEVICES" in place else ""
+        print(f"{job.name}: started{gpu}", flush=True)
+
+    def ended(self, job: Job, failure: str | None) -> None:
+        """Say how a run ended, how many are left, and about how long those take."""
+        trial, seconds = self._trials[job.name], time.monotonic() - self._began.pop(job.name)
+        if trial.finished:
+            outcome = f"{trial.run.metrics['last_accuracy']:.2f} %"
+            self._keep(trial)
+        elif self.stop.reason or failure is None:
+            outcome = f"saved after {len(trial.run.history)} of {trial.recipe.epochs} epochs"
+        else:
+            self.failures[job.name] = failure
+            outcome = f"failed: {failure}"
+        print(f"{job.name}: {outcome}, {seconds / 60:.1f} min; {self._left()}", flush=True)
+
+    def _keep(self, trial: Trial) -> None:
+        if self.keep and trial.finished:
+            try:
+                keep_record(trial.run)
+            except KitError as error:
+                self.failures[trial.name] = str(error)
+
+    def _left(self) -> str:
+        count = len(self._waiting) + len(self._began)
+        seconds = self._seconds_left()
+        about = f", about {timedelta(seconds=round(seconds))}" if count and seconds is not None else ""
+        return f"{count} left{about}"
+
+    def _seconds_left(self) -> float | None:
+        """By the time an epoch took in finished runs of the same row, or of any; None before the first."""
+        paces: dict[str, list[float]] = {}
+        for trial in self.sweep.trials:
+            if trial.finished:
+                pace = trial.run.metrics["wall_seconds"] / trial.recipe.epochs
+                paces.setdefault(trial.experiment.row, []).append(pace)
+        if not paces:
+            return None
+        usual = statistics.fmean(pace for row in paces.values() for pace in row)
+        total, now = 0.0, time.monotonic()
+        for name in self._waiting | set(self._began):
+            trial = self._trials[name]
+            pace = statistics.fmean(paces.get(trial.experiment.row, [usual]))
+            total += max(pace * trial.recipe.epochs - (now - self._began.get(name, now)), 0)
+        return total / self.places
+
+
+def table(sweep: Sweep) -> pd.DataFrame:
+    """A row of the sweep a row: mean and standard deviation (n - 1) of the last epoch's validation accuracy in %."""
+    rows = []
+    for experiment in sweep.experiments:
+        runs = [trial.run for trial in sweep.trials if trial.experiment == experiment and trial.finished]
+        figures = [run.metrics for run in runs]
+        accuracies = [each["last_accuracy"] for each in figures]
+        rows.append(
+            {
+                "row": experiment.row,
+                "label": experiment.label,
+                "n": len(runs),
+                "mean %": statistics.fmean(accuracies) if runs else None,
+                "sd": statistics.stdev(accuracies) if len(runs) > 1 else None,
+                "paper %": experiment.paper_accuracy,
+                "parameters": figures[0]["parameters"] if runs else None,
+                "minutes": statistics.fmean(each["wall_seconds"] for each in figures) / 60 if runs else None,
+            }
+        )
+    return pd.DataFrame(rows).set_index("row")
+
+
+def table_in_words(sweep: Sweep) -> str:
+    """The table as text below a line that says what the figures are."""
+    formats = {
+        "mean %": "{:.2f}", "sd": "{:.2f}", "paper %": "{:.2f}", "parameters": "{:,.0f}", "minutes": "{:.1f}"
+    }  # fmt: skip
+    frame = table(sweep)
+    for name, form in formats.items():
+        frame[name] = ["" if pd.isna(value) else form.format(value) for value in frame[name]]
+    note = "; the paper's figures are of its full scale and best epoch" if sweep.scale else ""
+    return f"\n{heading(sweep)}; last epoch on the validation images, minutes of a run{note}\n{frame.to_string()}"
+
+
+def keep_record(trained: Run) -> Path:
+    """Copy a finished run's config, history and metrics to notebooks/results/, whole or not at all.
+
+    Paths of this machine are shortened to their last part.
+    """
+    target, stage = RESULTS / trained.name, workspace() / "build" / "records" / trained.name
+    shutil.rmtree(stage, ignore_errors=True)
+    config = trained.config
+    config |= {name: without_folders(config[name]) for name in ("data", "command")}
+    files.write_json(stage / "config.json", config)
+    for name in ("history.csv", "metrics.json"):
+        files.write_bytes(stage / name, (trained.folder / name).read_bytes())
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(stage, target)
+    except OSError as error:
+        raise KitError(f"cannot write {target}: {error.strerror}; choose a checkout that you can write to") from error
+    return target
+
+
+def without_folders(text: str) -> str:
+    """The text with every absolute path shortened to its last part."""
+    return re.sub(r"(?<![\w.])/(?:[^/\s]+/)*([^/\s]+)", r"\1", text)
+
+
+def push(sweep: Sweep, competition: str | None, dry_run: bool) -> None:
+    """Send every unfinished run to Kaggle as a kernel of its own; what is begun here goes on there.
+
+    Raises:
+        KitError: a name is too long for Kaggle or the data is only here, told before anything is sent; or Kaggle
+            refuses one, which ends the sending, as it takes few kernels at a time.
+    """
+    from kit.remote import kernel
+
+    settings, unfinished = sweep.settings, sweep.unfinished
+    if settings.data not in ("auto", "digits"):
+        raise KitError(f"a kernel does not see data {settings.data!r} of this machine: leave --data out")
+    shared = {"data": settings.data, "amp": settings.amp, "compile": settings.compile, "max_hours": settings.max_hours}
+    begun = {trial.name: trial.name if trial.run.checkpoint_path.is_file() else None for trial in unfinished}
+    for name, checkpoint in begun.items():
+        kernel.kernel_slug(f"kit-run-{name}" if checkpoint else f"kit-{name}")
+    for sent, trial in enumerate(unfinished):
+        try:
+            kernel.push(["train"], trial.parameters() | shared, resume_run=begun[trial.name], slug=competition,
+                        dry_run=dry_run)  # fmt: skip
+        except KitError as error:
+            raise KitError(f"{sent} of {len(unfinished)} runs sent, then: {error}; pull those when they have ended, "
+                           "and the same command sends what is left") from None  # fmt: skip
+    print(f"{len(unfinished)} runs {'written' if dry_run else 'sent'}")
+
+
+def devices() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES calls each GPU that this process may use; empty on a CPU."""
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    return visible.split(",")[:count]
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def plan_in_words(sweep: Sweep) -> Iterator[str]:
+    """The lines of a dry run: one a run, with what there is of it and what its recipe changes of the paper's."""
+    width = max(len(trial.name) for trial in sweep.trials)
+    for trial in sweep.trials:
+        yield f"{trial.name:{width}}  {trial.state:10}  {trial.differences()}"
+    yield f"{len(sweep.trials)} runs, {len(sweep.unfinished)} of them to do"

@@ -1,0 +1,219 @@
+"""What a sweep consists of: the rows of a table, or rows by name, times the seeds; checked before anything starts."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kit import parameters
+from kit.data import CLASSES
+from kit.errors import KitError
+from kit.experiments import TABLES, Experiment, at_scale, table_named
+from kit.model import check_budget
+from kit.parameters import Settings
+from kit.recipe import PAPER, RECIPES, RULES, Recipe, recipe_named
+from kit.rules import Rule
+from kit.run import Run
+
+OPTIONS = ("seeds", "arch_scale", "jobs", "keep", "push", "dry_run", "competition")  # what only a sweep takes
+SHARED = ("data", "amp", "compile", "max_hours", "epochs", "split")  # parameters that all its runs share
+_SCALE = Rule("factor on every layer's channels", float, low=0, open_low=True)
+_JOBS = Rule("runs at once", int, low=1)
+_SEED = RULES["seed"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep: a row with one seed, at the sweep's scale."""
+
+    experiment: Experiment
+    recipe: Recipe
+    name: str
+
+    @property
+    def run(self) -> Run:
+        """The run folder, whether or not it exists."""
+        return Run(self.name)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the folder holds this very recipe's finished run."""
+        return self.run.finished and self.run.recipe == self.recipe
+
+    @property
+    def state(self) -> str:
+        """What there is of it, in words."""
+        if not self.run.config_path.is_file():
+            return "to do"
+        if self.run.recipe != self.recipe:
+            return "another recipe's run"
+        return "done" if self.finished else f"goes on after {len(self.run.history)} of {self.recipe.epochs} epochs"
+
+    def differences(self) -> str:
+        """What the recipe changes of the paper's final configuration, but for the seed."""
+        paper = PAPER.as_dict() | {"seed": self.recipe.seed}
+        return ", ".join(f"{k} {v}" for k, v in self.recipe.as_dict().items() if v != paper[k]) or "as the paper"
+
+    def parameters(self) -> dict[str, Any]:
+        """What the train notebook needs for it: the row, and what the sweep changes of it."""
+        row = RECIPES[self.experiment.row].as_dict()
+        changed = {k: v for k, v in self.recipe.as_dict().items() if v != row[k]}
+        return {"recipe": self.experiment.row, "run": self.name} | changed
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All runs of a sweep and how they run.
+
+    Attributes:
+        title: what it is about.
+        trials: row after row within every seed, so that a sweep cut short has compared all rows.
+        settings: data, precision, compilation and time limit, which all share.
+        jobs: runs at once; None is one a GPU.
+        scale: what was shrunk, in words; empty at full scale.
+    """
+
+    title: str
+    trials: tuple[Trial, ...]
+    settings: Settings
+    jobs: int | None
+    scale: str
+
+    @property
+    def unfinished(self) -> list[Trial]:
+        """The runs still to do."""
+        return [trial for trial in self.trials if not trial.finished]
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """The rows, each once, in order."""
+        return list(dict.fromkeys(trial.experiment for trial in self.trials))
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options that make a sweep of `run`."""
+    group = parser.add_argument_group("sweeps", "many rows and seeds, each a run of its own")
+    group.add_argument("--table", help=f"a table of the paper: {', '.join(TABLES)}")
+    group.add_argument("--rows", help="recipes, such as paper,sgd,adam (--list shows them)")
+    group.add_argument("--seeds", help="n for the seeds 1 to n, or seeds such as 1,2,5; one alone as 7, (default: 1)")
+    group.add_argument("--arch-scale", type=parameters.literal, help="factor on every layer's channels (default: 1)")
+    group.add_argument("--jobs", type=parameters.literal, help="runs at once (default: one a GPU, or one on a CPU)")
+    group.add_argument("--keep", action="store_true", default=None, help="copy records to notebooks/results/")
+    group.add_argument("--push", action="store_true", default=None, help="send what is unfinished to Kaggle")
+    group.add_argument("--dry-run", action="store_true", default=None, help="say what would run, and start nothing")
+    group.add_argument("--competition", help="whose data a pushed sweep gets, if not the usual one")
+
+
+def make_a_sweep(options: Namespace) -> bool:
+    """Whether the options of `run` name the rows of a sweep.
+
+    Raises:
+        KitError: it does not, but has options that only a sweep takes.
+    """
+    if options.table is not None or options.rows is not None:
+        return True
+    for name in OPTIONS:
+        if getattr(options, name) is not None:
+            raise KitError(f"--{name.replace('_', '-')} belongs to a sweep: add --table or --rows to say of what")
+    return False
+
+
+def planned(options: Namespace) -> Sweep:
+    """The sweep that a command line asks for, checked before anything starts.
+
+    Raises:
+        KitError: a table, row, seed, scale or number is refused, a parameter is not one that the runs of a sweep can
+            share, or a network is over the budget.
+    """
+    title, experiments = _experiments(options.table, options.rows)
+    given = parameters.given(options)
+    if strange := [name for name in given if name not in SHARED]:
+        raise KitError(f"{strange[0]} is not for a sweep, whose rows say it (all runs share: {', '.join(SHARED)})")
+    settings = parameters.check("train", given)
+    epochs = settings.recipe.epochs if "epochs" in given else None
+    scale = 1.0 if options.arch_scale is None else _SCALE.check("arch-scale", options.arch_scale)
+    trials = tuple(
+        _trial(experiment, seed, epochs, scale, given.get("split"))
+        for seed in parse_seeds(options.seeds) for experiment in experiments
+    )  # fmt: skip
+    for trial in trials[: len(experiments)]:
+        _check_trial(trial)
+    for trial in trials:
+        _check_data(trial, settings.data)
+    jobs = None if options.jobs is None else _JOBS.check("jobs", options.jobs)
+    return Sweep(title, trials, settings, jobs, _scale_in_words(epochs, scale))
+
+
+def parse_seeds(text: str | None) -> list[int]:
+    """The seeds that a word of the command line means: `3` is 1, 2, 3; `1,2,5` and `7,` are lists; None is 1.
+
+    Raises:
+        KitError: no whole numbers, a number below 1, or a seed twice.
+    """
+    words = [word.strip() for word in (text or "1").removesuffix(",").split(",")]
+    try:
+        seeds = [int(word) for word in words]
+    except ValueError:
+        seeds = []
+    if "," not in (text or ""):
+        seeds = list(range(1, min(seeds, default=0) + 1))
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise KitError(f"seeds has to be a number from 1, or different seeds such as 1,2,5, not {text!r}")
+    return [_SEED.check("a seed", seed) for seed in seeds]
+
+
+def _experiments(table: str | None, rows: str | None) -> tuple[str, Sequence[Experiment]]:
+    """The title and the rows of a sweep."""
+    if table is not None and rows is not None:
+        raise KitError("a sweep has one list of rows: give --table or --rows, not both")
+    if table is not None:
+        return table_named(table).title, table_named(table).experiments
+    names = [name.strip() for name in rows.split(",")]
+    for name in names:
+        recipe_named(name)
+    if len(set(names)) < len(names):
+        raise KitError(f"--rows has to name every row once, not {rows!r}")
+    return f"rows {', '.join(names)}", [_experiment(name) for name in names]
+
+
+def _experiment(row: str) -> Experiment:
+    """The row as the first table with it has it; by its own name where no table has it."""
+    known = (experiment for table in TABLES.values() for experiment in table.experiments if experiment.row == row)
+    return replace(next(known, Experiment(row, row)), label=row)
+
+
+def _trial(experiment: Experiment, seed: int, epochs: int | None, scale: float, split: str | None) -> Trial:
+    row = experiment.row
+    recipe = at_scale(row, epochs, scale).replace(seed=seed, split=split)
+    name = row
+    if recipe.epochs != RECIPES[row].epochs:
+        name += f"-{epochs}epochs"
+    if scale != 1:
+        name += f"-x{scale:g}"
+    if recipe.split != RECIPES[row].split:
+        name += f"-{recipe.split}"
+    return Trial(experiment, recipe, f"{name}-seed{seed}")
+
+
+def _check_trial(trial: Trial) -> None:
+    try:
+        check_budget(trial.recipe.build_model())
+    except ValueError as error:
+        raise KitError(f"{trial.experiment.row}: {error}") from None
+
+
+def _check_data(trial: Trial, data: str) -> None:
+    """Refuse a run trained on digits where CIFAR-10 is wanted, and the other way round: the recipes may be the same."""
+    if trial.run.config_path.is_file() and trial.run.recipe == trial.recipe:
+        is_cifar = trial.run.config["classes"] == list(CLASSES)
+        if is_cifar == (data == "digits"):
+            raise KitError(f"{trial.run.folder} was trained on other images than data {data!r}: move it away first")
+
+
+def _scale_in_words(epochs: int | None, scale: float) -> str:
+    shrunk = []
+    if epochs not in (None, PAPER.epochs):
+        shrunk.append(f"{epochs} epochs in place of {PAPER.epochs}")
+    if scale != 1:
+        shrunk.append(f"channels x {scale:g}")
+    return " and ".join(shrunk)
