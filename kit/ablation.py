@@ -1,42 +1,149 @@
-"""All runs beside each other: those on this machine and those kept with the repository."""
+"""The ablation in Markdown: the paper's tables beside our repetitions of them, for the notebook and the README.
 
+`python -m kit.ablation` rewrites the README's block of results from the records in notebooks/results/.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from kit.run import Run, all_runs, workspace
+from kit import comparisons, files
+from kit.errors import KitError
+from kit.experiments import TABLES
+from kit.records import RESULTS, Repetition, all_repetitions, finished_runs
+from kit.run import Run
 
-RESULTS = Path(__file__).resolve().parent.parent / "notebooks" / "results"
-SETTINGS = ("arch", "optimizer", "lr", "lookahead_k", "augment", "cutout", "mixup_alpha", "label_smoothing", "seed")
+README = RESULTS.parent.parent / "README.md"
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+FORMS = {
+    **dict.fromkeys(("n", "epochs"), ".0f"),
+    **dict.fromkeys(("parameters", "paper's parameters", "images/s"), ",.0f"),
+    **dict.fromkeys(("p", "p (Holm)"), ".3f"),
+    "minutes": ".1f",
+    "difference": "+.2f",
+}
 
 
-def finished_runs() -> list[Run]:
-    """The finished runs of runs/ and of notebooks/results/; of two with one name, the one of runs/."""
-    runs = {run.name: run for folder in (RESULTS, workspace() / "runs") for run in all_runs(folder) if run.finished}
-    return list(runs.values())
+def paper_tables(found: Sequence[Repetition]) -> str:
+    """Every table of the paper at every scale that ran, our accuracies beside the paper's; a line where nothing ran."""
+    parts = [_sections(found, name, comparisons.accuracies) for name in TABLES]
+    parts.append(_not_run_yet([name for name in TABLES if name not in {each.name for each in found}]))
+    return "\n\n".join(filter(None, parts))
 
 
-def table(runs: list[Run]) -> pd.DataFrame:
-    """A row a run: accuracies in %, parameters, time and the settings that runs differ in most often."""
-    rows = []
-    for run in runs:
-        figures, config = run.metrics, run.config
-        images = run.history["images_per_second"].median()
-        rows.append(
-            {
-                "run": run.name,
-                "last epoch (%)": figures["last_accuracy"],
-                "best epoch (%)": figures["best_accuracy"],
-                "training, plain (%)": figures["train_accuracy"],
-                "split": figures["split"],
-                "images": figures["validation_images"],
-                "epochs": figures["epochs"],
-                "parameters": figures["parameters"],
-                "minutes": figures["wall_seconds"] / 60,
-                "images/s": round(images),
-                "device": config["device"],
-            }
-            | {name: config["recipe"][name] for name in SETTINGS}
-        )
-    frame = pd.DataFrame(rows, columns=None if rows else ["run", "last epoch (%)"])
-    return frame.set_index("run").sort_values("last epoch (%)", ascending=False).round(2)
+def difference_tables(found: Sequence[Repetition]) -> str:
+    """Which rows of a table differ from its reference by more than noise, where two rows or more ran."""
+    several = [each for each in found if len(each.runs) > 1]
+    parts = [_sections(several, name, comparisons.differences, _against) for name in TABLES]
+    return "\n\n".join(filter(None, parts)) or "No table has two rows to compare yet."
+
+
+def gap_tables(found: Sequence[Repetition]) -> str:
+    """How far accuracy on training images and on validation images lie apart, by the number of epochs."""
+    return _sections(found, "epochs", comparisons.gaps) or _not_run_yet(["epochs"])
+
+
+def tried_table(runs: Iterable[Run], base_name: str = "quick") -> str:
+    """What was tried on the way to a recipe, the most accurate first."""
+    frame = comparisons.tried(runs, base_name)
+    if frame.empty:
+        return f"No finished run is called {base_name}-tried-... yet."
+    if frame["images"].nunique() > 1:
+        return markdown(frame)
+    return f"{frame['images'].iloc[0]}.\n\n{markdown(frame.drop(columns='images'))}"
+
+
+def readme_tables(folder: Path = RESULTS) -> str:
+    """The README's results, all of them from the records in `folder`."""
+    runs = finished_runs(folder)
+    found = all_repetitions(runs)
+    others = comparisons.by_recipe(comparisons.other_runs(runs, found))
+    parts = [
+        "From the records in [notebooks/results](notebooks/results) by `python -m kit.ablation`: accuracies of the last "
+        "epoch on the validation images.",
+        markdown(others) if len(others) else "",
+        *(_sections(found, name, _with_verdicts, _where) for name in TABLES),
+        _sections(found, "epochs", comparisons.gaps, heading="Training against validation"),
+        _not_run_yet([name for name in TABLES if name not in {each.name for each in found}]),
+        "" if comparisons.tried(runs).empty else f"### Tried for `quick`\n\n{tried_table(runs)}",
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _with_verdicts(repetition: Repetition) -> pd.DataFrame:
+    """Accuracies and differences in one table, without what the sentence above it says."""
+    frame = comparisons.accuracies(repetition).drop(columns=["split", "device", "images/s"])
+    frame = frame.join(comparisons.differences(repetition)[["difference", "verdict"]])
+    frame.loc[comparisons.reference_row(repetition).label, "verdict"] = "reference"
+    return frame
+
+
+def _against(repetition: Repetition) -> str:
+    return f"{repetition.scale}; against {comparisons.reference_row(repetition).label}"
+
+
+def _where(repetition: Repetition) -> str:
+    devices = comparisons.accuracies(repetition)["device"]
+    return f"{repetition.scale}; on {'; '.join(sorted(set(filter(None, devices))))}"
+
+
+def _sections(
+    found: Sequence[Repetition],
+    name: str,
+    frame_of: Callable[[Repetition], pd.DataFrame],
+    words: Callable[[Repetition], str] = lambda repetition: str(repetition.scale),
+    heading: str = "",
+) -> str:
+    """A heading, then the frame of each scale of one table below the scale in words; empty where none was found."""
+    parts = [f"{words(each)}.\n\n{markdown(frame_of(each))}" for each in found if each.name == name]
+    return "\n\n".join([f"### {heading or TABLES[name].title}", *parts]) if parts else ""
+
+
+def _not_run_yet(names: Sequence[str]) -> str:
+    lines = [f"- {TABLES[name].title}: `python -m kit run --table {name} --seeds 3`" for name in names]
+    return "\n".join(["Not run yet, and the command that does it:", "", *lines]) if lines else ""
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A frame as a Markdown table, its figures rounded to what they can carry and its interval in one column."""
+    shown = in_words(frame).reset_index()
+    rows = [shown.columns, ["---"] * len(shown.columns), *shown.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def in_words(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame as text: figures rounded, missing ones blank, `low` and `high` in one column, and what never ran said."""
+    shown = pd.DataFrame({name: [_cell(name, value) for value in frame[name]] for name in frame}, index=frame.index)
+    if "low" in shown:
+        pairs = zip(shown["low"], shown.pop("high"), strict=True)
+        shown["low"] = [f"{low} to {high}" if low else "" for low, high in pairs]
+        shown = shown.rename(columns={"low": "95 % interval"})
+    if "n" in shown:
+        shown.loc[shown["n"] == "0", "n"] = "not run yet"
+    return shown
+
+
+def _cell(column: str, value: Any) -> str:
+    if isinstance(value, str) or pd.isna(value):
+        return value if isinstance(value, str) else ""
+    return format(value, FORMS.get(column, ".2f"))
+
+
+def rewrite_readme(path: Path = README) -> None:
+    """Put `readme_tables()` between the README's two markers.
+
+    Raises:
+        KitError: the markers are missing.
+    """
+    text = path.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise KitError(f"{path} lacks the lines {BEGIN} and {END}: put them where the results belong")
+    files.write_text(path, f"{before}{BEGIN}\n\n{readme_tables()}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    rewrite_readme()

@@ -1,12 +1,18 @@
 """The paper's experiments: which rows of RECIPES make each of its tables, and the figures it prints beside them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil, floor
 
 from kit.errors import KitError
 from kit.model import Architecture, parse
 from kit.recipe import PAPER, RECIPES, Recipe, recipe_named
 
 CHANNELS_AT_LEAST = 8
+# What a run's scale is called where several name the same network: the simplest fraction that does.
+_FRACTIONS = {Fraction(k, d) for d in (64, 100) for k in range(1, 2 * d + 1)}
+ARCH_SCALES = tuple(float(f) for f in sorted(_FRACTIONS, key=lambda f: (f.denominator, f)))
 
 
 @dataclass(frozen=True)
@@ -120,20 +126,55 @@ def at_scale(row: str, epochs: int | None = None, arch_scale: float = 1.0) -> Re
     if arch_scale <= 0:
         raise KitError(f"arch-scale has to be above 0, not {arch_scale:g}")
     if epochs is not None:
-        share = recipe.epochs / PAPER.epochs if row.startswith("epochs-") else 1
-        length = max(round(epochs * share), 1)
+        length = max(round(epochs * _share(row)), 1)
         recipe = recipe.replace(epochs=length, warmup=recipe.warmup * length / recipe.epochs)
-    return recipe if arch_scale == 1 else recipe.replace(arch=_scaled(parse(recipe.arch), arch_scale))
+    return recipe if arch_scale == 1 else recipe.replace(arch=_spelt(_scaled(parse(recipe.arch), arch_scale)))
 
 
-def _scaled(arch: Architecture, scale: float) -> str:
-    channels = (max(round(c * scale / 8) * 8, CHANNELS_AT_LEAST) for c in arch.channels)
-    text = ",".join(map(str, channels)) + "/" + ",".join(map(str, arch.blocks))
-    return text + ("+se" if arch.squeeze_excite else "")
+def scales_of(recipe: Recipe, row: str) -> list[tuple[int, float]]:
+    """Every scale at which the row's recipe is `recipe`, whatever the seed and split: what `at_scale` was given.
+
+    Rounding makes several scales one recipe, and a row that is about its epochs is another row at another length, so
+    that only runs beside it tell which one was meant.
+
+    Returns:
+        Pairs of the epochs that stand in for the paper's 200 and the factor on the channels, simplest factor first.
+    """
+    arch = parse(recipe.arch)
+    return [
+        (epochs, scale)
+        for epochs, own in _lengths(recipe, row)
+        for scale in ARCH_SCALES
+        if _scaled(parse(own.arch), scale) == arch
+    ]
 
 
 def belongs(recipe: Recipe, row: str, arch_scale: float = 1.0) -> bool:
     """Whether a run's recipe is the row's at the given scale and at some length, whatever its seed and split."""
-    own = RECIPES[row]
-    length = PAPER.epochs * recipe.epochs / own.epochs if row.startswith("epochs-") else recipe.epochs
-    return replace(recipe, seed=own.seed, split=own.split) == at_scale(row, round(length), arch_scale)
+    arch = parse(recipe.arch)
+    return any(_scaled(parse(own.arch), arch_scale) == arch for _, own in _lengths(recipe, row))
+
+
+def _share(row: str) -> float:
+    """The row's epochs as a multiple of the paper's 200, where it is about its epochs."""
+    return RECIPES[row].epochs / PAPER.epochs if row.startswith("epochs-") else 1.0
+
+
+def _lengths(recipe: Recipe, row: str) -> Iterator[tuple[int, Recipe]]:
+    """Lengths that stand in for 200 epochs at which the row is `recipe` but for network, seed and split."""
+    share = _share(row)
+    for epochs in range(max(floor((recipe.epochs - 0.5) / share), 1), ceil((recipe.epochs + 0.5) / share) + 1):
+        own = at_scale(row, epochs)
+        if replace(recipe, arch=own.arch, seed=own.seed, split=own.split) == own:
+            yield epochs, own
+
+
+def _scaled(arch: Architecture, scale: float) -> Architecture:
+    if scale == 1:
+        return arch
+    return replace(arch, channels=tuple(max(round(c * scale / 8) * 8, CHANNELS_AT_LEAST) for c in arch.channels))
+
+
+def _spelt(arch: Architecture) -> str:
+    text = ",".join(map(str, arch.channels)) + "/" + ",".join(map(str, arch.blocks))
+    return text + ("+se" if arch.squeeze_excite else "")

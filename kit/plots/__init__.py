@@ -1,5 +1,6 @@
 """Every figure of the kit: functions that take data and return a matplotlib Figure."""
 
+from kit.plots.ablation import accuracy_gaps, table_curves
 from kit.plots.mistakes import (
     class_measures,
     comparison,
@@ -38,6 +39,7 @@ from kit.plots.training import (
 
 __all__ = [
     "accuracy",
+    "accuracy_gaps",
     "architecture",
     "augmentation_table",
     "class_counts",
@@ -60,6 +62,7 @@ __all__ = [
     "published_line",
     "reliability_diagram",
     "suspicious",
+    "table_curves",
     "training_loss",
     "training_views",
     "validation_loss",

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kit.model import LayerSummary
-from kit.plots.style import styled
+from kit.plots.style import COLORS, styled
 
 
 def _curve(history: pd.DataFrame, columns: Mapping[str, str], ylabel: str, title: str) -> Figure:
@@ -74,11 +75,22 @@ def architecture(layers: Sequence[LayerSummary], title: str = "") -> Figure:
 @styled
 def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Validation accuracy against epochs of several runs in one figure."""
-    figure, axes = plt.subplots(figsize=(7.5, 4.2))
+    if not histories:
+        return placeholder("no other run has finished yet")
+    figure, axes = plt.subplots(figsize=(9.5, max(3.8, 0.19 * len(histories))))
+    axes.set_prop_cycle(cycler(linestyle=("-", "--", ":")) * cycler(color=COLORS))
     for name, history in histories.items():
         marker = "o" if len(history) < 3 else None
         axes.plot(history["epoch"], history["validation_accuracy"], label=name, marker=marker)
     axes.set(xlabel="epoch", ylabel="validation accuracy (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def placeholder(words: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure, axes = plt.subplots(figsize=(6.4, 0.8))
+    axes.text(0.5, 0.5, words, ha="center", va="center", color="0.4")
+    axes.set_axis_off()
     return figure

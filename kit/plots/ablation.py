@@ -1,0 +1,80 @@
+"""Figures of an ablation: the curves of a table's rows, and how far training and validation lie apart."""
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from kit.comparisons import gap_of_each
+from kit.plots.style import COLORS, styled
+from kit.plots.training import placeholder
+from kit.records import Repetition
+from kit.run import Run
+
+
+@styled
+def table_curves(found: Sequence[Repetition]) -> Figure:
+    """Validation accuracy against epochs, a panel a table and scale, a colour a row: thin a seed, thick their mean."""
+    if not found:
+        return placeholder("no table of the paper has two rows to compare yet")
+    figure, grid = plt.subplots(len(found), 1, figsize=(9.5, 3.4 * len(found)), squeeze=False)
+    for axes, repetition in zip(grid[:, 0], found, strict=True):
+        _curves(axes, repetition)
+    return figure
+
+
+def _curves(axes: Axes, repetition: Repetition) -> None:
+    """Rows in the order of their last accuracy, so that the legend reads as the lines end: from the top."""
+    labels = {each.row: each.label for each in repetition.table.experiments}
+    colors = dict(zip(labels, COLORS, strict=False))
+    curves = {row: _by_epoch(runs) for row, runs in repetition.runs.items()}
+    for row in sorted(curves, key=lambda row: -curves[row].mean(axis=1).iloc[-1]):
+        curve, color = curves[row], colors[row]
+        marker = "o" if len(curve) < 3 else None  # a line of one point is invisible
+        if curve.shape[1] > 1:
+            axes.plot(curve, color=color, linewidth=0.8, alpha=0.45)
+        name = f"{labels[row]}, n = {curve.shape[1]}"
+        axes.plot(curve.mean(axis=1), color=color, label=name, marker=marker, markersize=4)
+    axes.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    axes.set_title(f"{repetition.table.title}\n{repetition.scale}", loc="left")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="highest last epoch first", title_fontsize=8)
+
+
+def _by_epoch(runs: Sequence[Run]) -> pd.DataFrame:
+    return pd.concat([run.history.set_index("epoch")["validation_accuracy"] for run in runs], axis=1)
+
+
+@styled
+def accuracy_gaps(found: Sequence[Repetition]) -> Figure:
+    """Training minus validation accuracy against the epochs of the run, a panel a scale: seeds, mean and deviation.
+
+    Args:
+        found: repetitions of the table of epochs; others are passed over.
+    """
+    own = [repetition for repetition in found if repetition.name == "epochs"]
+    if not own:
+        return placeholder("no two lengths have run yet")
+    figure, grid = plt.subplots(len(own), 1, figsize=(9.5, 3.4 * len(own)), squeeze=False)
+    for axes, repetition in zip(grid[:, 0], own, strict=True):
+        _gaps(axes, repetition)
+    return figure
+
+
+def _gaps(axes: Axes, repetition: Repetition) -> None:
+    gaps = {runs[0].metrics["epochs"]: gap_of_each(runs) for runs in repetition.runs.values()}
+    means = [fmean(apart) for apart in gaps.values()]
+    spreads = [stdev(apart) if len(apart) > 1 else 0 for apart in gaps.values()]
+    points = [(epochs, gap) for epochs, apart in gaps.items() for gap in apart]
+    axes.plot(*zip(*points, strict=True), "o", color=COLORS[4], markersize=4, zorder=3, label="a run")
+    label = "mean and standard deviation over the seeds"
+    axes.errorbar(list(gaps), means, yerr=spreads, fmt="-", color=COLORS[0], capsize=4, label=label)
+    axes.axhline(0, color="0.8", linewidth=1, zorder=0)
+    axes.set_xticks(list(gaps))
+    axes.set(xlabel="epochs of the run", ylabel="training - validation\naccuracy (points)")
+    axes.set_title(str(repetition.scale).replace("; ", "\n"), loc="left")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -1,0 +1,160 @@
+"""Finished runs sorted into the paper's tables: which row, at which scale, each of them repeats.
+
+A run belongs to a row because its recipe is the row's, shrunk or not; what the run is called does not matter.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.data import CLASSES
+from kit.errors import KitError
+from kit.experiments import ARCH_SCALES, TABLES, Table, scales_of
+from kit.recipe import PAPER, Recipe
+from kit.run import Run, all_runs, workspace
+
+FINAL = "paper"  # the row that every table has: the paper's final configuration
+RESULTS = Path(__file__).resolve().parent.parent / "notebooks" / "results"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of the paper's experiment the runs of a table did, and on what.
+
+    Attributes:
+        epochs: what stands in for the paper's 200.
+        arch_scale: factor on the channels of every layer.
+        data: the images that trained and validated, in words.
+    """
+
+    epochs: int
+    arch_scale: float
+    data: str
+
+    @property
+    def full(self) -> bool:
+        """Whether it is the paper's own."""
+        return self.epochs == PAPER.epochs and self.arch_scale == 1 and self.data.startswith("CIFAR-10")
+
+    def __str__(self) -> str:
+        if self.full:
+            return f"Full scale: {self.epochs} epochs, all channels; {self.data}"
+        length = "200 epochs" if self.epochs == PAPER.epochs else f"{self.epochs} epochs in place of {PAPER.epochs}"
+        width = "all channels" if self.arch_scale == 1 else f"channels x {self.arch_scale:g}"
+        return f"Shrunk: {length}, {width}; {self.data}"
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A table of the paper, repeated at one scale.
+
+    Attributes:
+        name: the table's key in TABLES.
+        table: its rows and the paper's figures.
+        scale: at which the runs repeat it.
+        runs: the runs of each row that has any, one a seed, in the order of the seeds.
+    """
+
+    name: str
+    table: Table
+    scale: Scale
+    runs: dict[str, tuple[Run, ...]]
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all its runs."""
+        return {run.name for runs in self.runs.values() for run in runs}
+
+    @property
+    def compares(self) -> bool:
+        """Whether there is something to compare: two rows, or at full scale one beside a figure of the paper."""
+        printed = any(each.paper_accuracy for each in self.table.experiments if each.row in self.runs)
+        return len(set(self.runs.values())) > 1 or (self.scale.full and printed)
+
+
+def finished_runs(*folders: Path) -> list[Run]:
+    """The finished runs of the folders, by default notebooks/results/ and runs/; of two with one name, the later."""
+    folders = folders or (RESULTS, workspace() / "runs")
+    runs = {run.name: run for folder in folders for run in all_runs(folder) if run.finished}
+    return list(runs.values())
+
+
+def recipe_of(run: Run) -> Recipe | None:
+    """The run's recipe, with today's defaults for settings that its record lacks; None where today's Recipe cannot
+    say it, because a setting that was tried has gone since.
+    """
+    try:
+        return run.recipe
+    except (TypeError, KitError):
+        return None
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """The settings as recorded, today's defaults where the record lacks one, and those that Recipe no longer has."""
+    return Recipe().as_dict() | run.config["recipe"]
+
+
+def data_of(run: Run) -> str:
+    """The images that trained and validated a run, in words; two runs with the same words compare."""
+    classes, figures, epoch = tuple(run.config["classes"]), run.metrics, run.history.iloc[-1]
+    digits = tuple(map(str, range(10)))
+    kind = {CLASSES: "CIFAR-10", digits: "handwritten digits"}.get(
+        classes, f"{len(classes)} classes, {classes[0]} first"
+    )
+    trained = float(f"{epoch['images_per_second'] * epoch['seconds']:.2g}")  # last batches may have been dropped
+    validated = f"validated on {figures['validation_images']:,} ({figures['split']} split)"
+    return f"{kind}, trained on {trained:,.0f} images, {validated}"
+
+
+def device_of(run: Run) -> str:
+    """The hardware that trained a run and the type of its matrix products, in words."""
+    config = run.config
+    processes = f"{config['processes']} x " if config["processes"] > 1 else ""
+    threads = f"{config['threads']} thread{'s' if config['threads'] > 1 else ''}"
+    return f"{processes}{config['device']}, {threads}, {config['amp']}"
+
+
+def repetitions(name: str, runs: Iterable[Run]) -> list[Repetition]:
+    """The table called `name` at every scale at which there is something to compare.
+
+    That is where two rows or more have run, or, at full scale, one beside a figure of the paper. Full scale comes
+    first, then the scale with most runs. A scale whose runs all stand in earlier ones is left out.
+    """
+    table, places = TABLES[name], _places(TABLES[name], runs)
+    found, seen = [], set()
+    for scale in sorted(places, key=lambda scale: _rank(scale, places[scale])):
+        rows = places[scale]
+        runs_of = {row: tuple(rows[row][seed] for seed in sorted(rows[row])) for row in table.rows if row in rows}
+        repetition = Repetition(name, table, scale, runs_of)
+        if repetition.compares and not repetition.names <= seen:
+            found.append(repetition)
+            seen |= repetition.names
+    return found
+
+
+def all_repetitions(runs: Iterable[Run]) -> list[Repetition]:
+    """Those of all tables, in the order of TABLES."""
+    runs = list(runs)
+    return [repetition for name in TABLES for repetition in repetitions(name, runs)]
+
+
+def _places(table: Table, runs: Iterable[Run]) -> dict[Scale, dict[str, dict[int, Run]]]:
+    """Where the runs could stand: scale, row, seed. Of two runs with one recipe and seed, the later."""
+    places: dict[Scale, dict[str, dict[int, Run]]] = defaultdict(dict)
+    for run in runs:
+        if (recipe := recipe_of(run)) is None:
+            continue
+        found = {row: scales for row in table.rows if (scales := scales_of(recipe, row))}
+        data = data_of(run) if found else ""
+        for row, scales in found.items():
+            for epochs, arch_scale in scales:
+                places[Scale(epochs, arch_scale, data)].setdefault(row, {})[recipe.seed] = run
+    return places
+
+
+def _rank(scale: Scale, rows: dict[str, dict[int, Run]]) -> tuple:
+    """Sorts full scale first, then by most runs; of equals, the one with the final row, then the simplest factor."""
+    names = {run.name for seeds in rows.values() for run in seeds.values()}
+    return not scale.full, -len(names), FINAL not in rows, ARCH_SCALES.index(scale.arch_scale), scale.epochs
