@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from kit.errors import KitError
 from kit.interrupt import StopRequest
@@ -114,7 +114,7 @@ def main(folder: str, parameters: str, parent: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process; the sweep alone decides
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     try:
-        _claim(Path(folder))
+        _claim(Path(folder), sys.stdout)
         execute("train", json.loads(parameters), Path(folder) / "train.ipynb", log=sys.stdout)
     except KitError as error:
         print(f"error: {error}", flush=True)
@@ -122,7 +122,7 @@ def main(folder: str, parameters: str, parent: str) -> int:
     return 0
 
 
-def _claim(folder: Path) -> None:
+def _claim(folder: Path, log: TextIO) -> None:
     """Make sure that nobody else trains in the folder, for as long as this process or its kernel lives.
 
     The lock belongs to the open log, which the kernel inherits as its standard output: it outlives a process that was
@@ -134,7 +134,7 @@ def _claim(folder: Path) -> None:
     limit = time.monotonic() + _CLAIM_SECONDS
     while True:
         try:
-            return fcntl.flock(sys.stdout.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > limit:
                 raise KitError(f"another process is training in {folder}: wait for its end, or stop it") from None

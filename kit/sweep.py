@@ -14,10 +14,12 @@ import pandas as pd
 import torch
 
 from kit import files
+from kit.data import load
 from kit.errors import KitError
 from kit.interrupt import Stopped, StopRequest
 from kit.jobs import Job, run_jobs, slots
 from kit.notebook import ROOT, notebook_path
+from kit.precision import precision
 from kit.run import Run
 from kit.sources.places import workspace
 from kit.trials import Sweep, Trial, planned
@@ -56,6 +58,10 @@ def train_all(sweep: Sweep, keep: bool) -> None:
     """
     notebook_path("train")
     gpus = devices()
+    if sweep.unfinished:
+        if not gpus:
+            precision(torch.device("cpu"), sweep.settings.amp)
+        load(sweep.settings.data)  # once for all: what is missing is told, downloaded or decoded before they start
     places = slots(sweep.jobs or max(len(gpus), 1), gpus, cores())
     with StopRequest(sweep.settings.hours) as stop:
         progress = Progress(sweep, len(places), stop, keep)
@@ -68,9 +74,10 @@ def train_all(sweep: Sweep, keep: bool) -> None:
         print(message)
         return
     print(table_in_words(sweep))
+    for name, reason in progress.failures.items():
+        print(f"failed: {name}: {reason}")
     if progress.failures:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in progress.failures.items())
-        raise KitError(f"{len(progress.failures)} of {len(sweep.trials)} runs failed ({reasons})")
+        raise KitError(f"{len(progress.failures)} of {len(sweep.trials)} runs failed, for the reasons above")
 
 
 class Progress:
@@ -86,6 +93,8 @@ class Progress:
         self._trials = {trial.name: trial for trial in sweep.trials}
         self._waiting = {trial.name for trial in sweep.unfinished}
         self._began: dict[str, float] = {}
+        self._resumed = {trial.name for trial in sweep.trials if trial.run.config_path.is_file()}
+        self._seconds: dict[str, float] = {}  # of whole runs, as this sweep measured them
         for trial in sweep.trials:
             self._keep(trial)
 
@@ -97,8 +106,8 @@ class Progress:
 
     def beginning(self, places: Sequence[Mapping[str, str]], gpus: int) -> str:
         """The line before the first start."""
-        where = f"{gpus} GPUs" if gpus else f"a CPU, {places[0]['OMP_NUM_THREADS']} threads each"
-        return f"{self.count()}; {len(places)} at once on {where}"
+        where = f"GPUs in use: {min(gpus, len(places))}" if gpus else f"threads each: {places[0]['OMP_NUM_THREADS']}"
+        return f"{self.count()}; at once: {len(places)}; {where}"
 
     def count(self) -> str:
         """How many runs are finished, in words."""
@@ -118,6 +127,8 @@ class Progress:
         if trial.finished:
             outcome = f"{trial.run.metrics['last_accuracy']:.2f} %"
             self._keep(trial)
+            if job.name not in self._resumed:
+                self._seconds[job.name] = seconds
         elif self.stop.reason or failure is None:
             outcome = f"saved after {len(trial.run.history)} of {trial.recipe.epochs} epochs"
         else:
@@ -143,8 +154,8 @@ class Progress:
         paces: dict[str, list[float]] = {}
         for trial in self.sweep.trials:
             if trial.finished:
-                pace = trial.run.metrics["wall_seconds"] / trial.recipe.epochs
-                paces.setdefault(trial.experiment.row, []).append(pace)
+                seconds = self._seconds.get(trial.name, trial.run.metrics["wall_seconds"])
+                paces.setdefault(trial.experiment.row, []).append(seconds / trial.recipe.epochs)
         if not paces:
             return None
         usual = statistics.fmean(pace for row in paces.values() for pace in row)

@@ -213,7 +213,7 @@ def _check_data(trial: Trial, data: str) -> None:
 def _scale_in_words(epochs: int | None, scale: float) -> str:
     shrunk = []
     if epochs not in (None, PAPER.epochs):
-        shrunk.append(f"{epochs} epochs in place of {PAPER.epochs}")
+        shrunk.append(f"{epochs} epoch{'s' * (epochs > 1)} in place of {PAPER.epochs}")
     if scale != 1:
         shrunk.append(f"channels x {scale:g}")
     return " and ".join(shrunk)
