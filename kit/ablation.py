@@ -12,15 +12,21 @@ import pandas as pd
 from kit import comparisons, files
 from kit.errors import KitError
 from kit.experiments import TABLES
-from kit.records import RESULTS, Repetition, all_repetitions, finished_runs
+from kit.records import RESULTS, Repetition, all_repetitions, device_of, finished_runs
 from kit.run import Run
 
 README = RESULTS.parent.parent / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+INTRODUCTION = """\
+Written by `python -m kit.ablation` from the records in [notebooks/results](notebooks/results): our accuracies on the
+validation images, means over n seeds with the standard deviation and the 95 % t-interval of the last epoch. The paper's
+figures are best epochs at full scale; those of a shrunk scale compare with each other only. Differences are points
+against the row marked as the reference, the verdict by t-tests with Holm's correction at 5 %."""
 FORMS = {
-    **dict.fromkeys(("n", "epochs"), ".0f"),
+    **dict.fromkeys(("n", "epochs", "cutout", "lookahead_k", "seed"), ".0f"),
+    **dict.fromkeys(("lr", "mixup_alpha", "label_smoothing"), "g"),
     **dict.fromkeys(("parameters", "paper's parameters", "images/s"), ",.0f"),
-    **dict.fromkeys(("p", "p (Holm)"), ".3f"),
+    **dict.fromkeys(("p", "p (Holm)"), ".2g"),
     "minutes": ".1f",
     "difference": "+.2f",
 }
@@ -61,9 +67,8 @@ def readme_tables(folder: Path = RESULTS) -> str:
     found = all_repetitions(runs)
     others = comparisons.by_recipe(comparisons.other_runs(runs, found))
     parts = [
-        "From the records in [notebooks/results](notebooks/results) by `python -m kit.ablation`: accuracies of the last "
-        "epoch on the validation images.",
-        markdown(others) if len(others) else "",
+        INTRODUCTION,
+        "" if others.empty else markdown(others),
         *(_sections(found, name, _with_verdicts, _where) for name in TABLES),
         _sections(found, "epochs", comparisons.gaps, heading="Training against validation"),
         _not_run_yet([name for name in TABLES if name not in {each.name for each in found}]),
@@ -85,8 +90,8 @@ def _against(repetition: Repetition) -> str:
 
 
 def _where(repetition: Repetition) -> str:
-    devices = comparisons.accuracies(repetition)["device"]
-    return f"{repetition.scale}; on {'; '.join(sorted(set(filter(None, devices))))}"
+    devices = {device_of(run) for run in repetition.members}
+    return f"{repetition.scale}; on {' and '.join(sorted(devices))}"
 
 
 def _sections(
@@ -102,8 +107,8 @@ def _sections(
 
 
 def _not_run_yet(names: Sequence[str]) -> str:
-    lines = [f"- {TABLES[name].title}: `python -m kit run --table {name} --seeds 3`" for name in names]
-    return "\n".join(["Not run yet, and the command that does it:", "", *lines]) if lines else ""
+    lines = [f"- `python -m kit run --table {name} --seeds 3` for {TABLES[name].title}" for name in names]
+    return "\n".join(["Not run yet:", "", *lines]) if lines else ""
 
 
 def markdown(frame: pd.DataFrame) -> str:

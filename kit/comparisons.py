@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -15,12 +15,22 @@ from kit.run import Run
 from kit.significance import Difference, difference, holm, mean_interval, verdict
 
 NAN = float("nan")
-TRIED = ("last epoch (%)", "sd", "n", "parameters", "minutes")
-RECIPE_COLUMNS = (
-    "last epoch (%)", "sd", "n", "low", "high", "best epoch (%)", "training, plain (%)", "split", "epochs",
-    "parameters", "minutes", "images/s", "device",
-)  # fmt: skip
+LAST = "last epoch (%)"
 SETTINGS = ("arch", "optimizer", "lr", "lookahead_k", "augment", "cutout", "mixup_alpha", "label_smoothing", "seed")
+
+
+class Variant(NamedTuple):
+    """What a group of runs, alike but for their seeds, is of a recipe.
+
+    Attributes:
+        name: what was tried, or the recipe's own name.
+        differs: what the records have other than the recipe, in words.
+        images: that trained and validated, in words.
+    """
+
+    name: str
+    differs: str
+    images: str
 
 
 def accuracies(repetition: Repetition) -> pd.DataFrame:
@@ -31,25 +41,28 @@ def accuracies(repetition: Repetition) -> pd.DataFrame:
     """
     rows = []
     for experiment in repetition.table.experiments:
-        runs = repetition.runs.get(experiment.row, ())
         printed = {"paper (%)": experiment.paper_accuracy, "paper's parameters": experiment.paper_parameters}
-        rows.append({"": experiment.label} | printed | _figures(runs))
-    frame = pd.DataFrame(rows).set_index("").astype(dict.fromkeys(printed, float))
-    frame.insert(list(frame).index("parameters"), "paper's parameters", frame.pop("paper's parameters"))
+        rows.append({"": experiment.label} | printed | _figures(repetition.runs.get(experiment.row, ())))
+    columns = [LAST, "sd", "n", "low", "high", "best epoch (%)", "parameters"]
+    columns = ["paper (%)", *columns, "paper's parameters", "minutes", "images/s", "split", "device"]
+    frame = pd.DataFrame(rows).set_index("").astype(dict.fromkeys(printed, float))[columns]
     return frame.drop(columns=[column for column in printed if frame[column].isna().all()])
 
 
 def _figures(runs: Sequence[Run]) -> dict[str, Any]:
+    """Every figure of runs that are alike but for their seeds, averaged; nan and "" of no runs."""
     metrics = [run.metrics for run in runs]
     last = [figures["last_accuracy"] for figures in metrics]
     low, high = mean_interval(last)
     return {
-        "last epoch (%)": _mean(last),
-        "sd": stdev(last) if len(last) > 1 else NAN,
+        LAST: _mean(last),
+        "sd": _deviation(last),
         "n": len(last),
         "low": low,
         "high": high,
         "best epoch (%)": _mean([figures["best_accuracy"] for figures in metrics]),
+        "training, plain (%)": _mean([figures["train_accuracy"] for figures in metrics]),
+        "epochs": _mean([figures["epochs"] for figures in metrics]),
         "parameters": _mean([figures["parameters"] for figures in metrics]),
         "minutes": _mean([figures["wall_seconds"] / 60 for figures in metrics]),
         "images/s": _mean([run.history["images_per_second"].median() for run in runs]),
@@ -60,6 +73,10 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _mean(values: Sequence[float]) -> float:
     return fmean(values) if values else NAN
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return stdev(values) if len(values) > 1 else NAN
 
 
 def reference_row(repetition: Repetition) -> Experiment:
@@ -110,20 +127,12 @@ def gaps(repetition: Repetition) -> pd.DataFrame:
     """
     rows = []
     for experiment in repetition.table.experiments:
-        metrics = [run.metrics for run in repetition.runs.get(experiment.row, ())]
-        apart = gap_of_each(repetition.runs.get(experiment.row, ()))
-        rows.append(
-            {
-                "": experiment.label,
-                "epochs": _mean([figures["epochs"] for figures in metrics]),
-                "training, plain (%)": _mean([figures["train_accuracy"] for figures in metrics]),
-                "validation (%)": _mean([figures["last_accuracy"] for figures in metrics]),
-                "gap": _mean(apart),
-                "sd": stdev(apart) if len(apart) > 1 else NAN,
-                "n": len(apart),
-            }
-        )
-    return pd.DataFrame(rows).set_index("")
+        runs = repetition.runs.get(experiment.row, ())
+        figures, apart = _figures(runs), gap_of_each(runs)
+        figures |= {"validation (%)": figures[LAST], "gap": _mean(apart), "sd": _deviation(apart)}
+        rows.append({"": experiment.label} | figures)
+    columns = ["epochs", "training, plain (%)", "validation (%)", "gap", "sd", "n"]
+    return pd.DataFrame(rows).set_index("")[columns]
 
 
 def gap_of_each(runs: Iterable[Run]) -> list[float]:
@@ -138,34 +147,30 @@ def tried(runs: Iterable[Run], base_name: str = "quick") -> pd.DataFrame:
     compared with the recipe on the same images, Holm's correction over all of them. Empty where nothing was tried.
     """
     variants = variants_of(runs, base_name)
-    bases = {images: group for (name, _, images), group in variants.items() if name == base_name}
-    others = {key: group for key, group in variants.items() if key[0] != base_name}
-    found = {
-        key: difference(_by_seed(group), _by_seed(bases[key[2]])) for key, group in others.items() if key[2] in bases
-    }
-    corrected = dict(zip(found, holm([each.p for each in found.values()]), strict=True))
-    rows = []
-    for key, group in variants.items() if others else ():
-        name, differs, images = key
-        compared = {"difference": NAN, "verdict": "reference" if name == base_name else "nothing to compare with"}
-        if key in found:
-            compared = {"difference": found[key].points, "verdict": verdict(found[key], corrected[key])}
-        kept = {column: figures for column, figures in _figures(group).items() if column in TRIED}
-        rows.append({"tried": name, "differs in": differs} | kept | compared | {"images": images})
-    columns = ["tried", "differs in", *TRIED[:3], "difference", "verdict", *TRIED[3:], "images"]
-    return pd.DataFrame(rows, columns=columns).set_index("tried").sort_values(TRIED[0], ascending=False)
+    tries = [variant for variant in variants if variant.name != base_name]
+    bases = [variant for variant in variants if variant.name == base_name]
+    rows = [
+        {"tried": v.name, "differs in": v.differs, "images": v.images} | _figures(variants[v]) for v in bases + tries
+    ]
+    reference = {variant.images: _by_seed(variants[variant]) for variant in bases}
+    found = [difference(_by_seed(variants[v]), reference.get(v.images, {})) for v in tries]
+    frame = pd.DataFrame(rows, columns=["tried", "differs in", "images", *_figures([])])
+    compared = _compared(range(len(bases), len(rows)), found)[["difference", "verdict"]]
+    frame = frame.join(compared).fillna({"verdict": "reference"}).set_index("tried")
+    columns = ["differs in", LAST, "sd", "n", "difference", "verdict", "parameters", "minutes", "images"]
+    return frame[columns].sort_values(LAST, ascending=False)[: len(rows) if tries else 0]
 
 
-def variants_of(runs: Iterable[Run], base_name: str) -> dict[tuple[str, str, str], list[Run]]:
-    """The runs of a recipe and of what was tried for it, by name, what differs from the recipe, and images."""
+def variants_of(runs: Iterable[Run], base_name: str) -> dict[Variant, list[Run]]:
+    """The runs of a recipe, whatever they are called, and those that were tried for it."""
     variants = defaultdict(list)
     for run in runs:
         differs = differences_in_recipe(run, RECIPES[base_name])
         attempt = re.fullmatch(rf"{re.escape(base_name)}-tried-(.+?)(-seed\d+)?", run.name)
         if attempt:
-            variants[attempt[1], differs or "nothing in the recipe", data_of(run)].append(run)
+            variants[Variant(attempt[1], differs or "nothing in the recipe", data_of(run))].append(run)
         elif not differs:
-            variants[base_name, "the recipe itself", data_of(run)].append(run)
+            variants[Variant(base_name, "the recipe itself", data_of(run))].append(run)
     return dict(variants)
 
 
@@ -181,15 +186,10 @@ def differences_in_recipe(run: Run, base: Recipe) -> str:
 
 def single_runs(runs: Iterable[Run]) -> pd.DataFrame:
     """A row a run, the highest accuracy of the last epoch first, with the settings that runs differ in most often."""
-    rows = []
-    for run in runs:
-        metrics, figures = run.metrics, _figures([run])
-        kept = ("last epoch (%)", "best epoch (%)", "parameters", "minutes", "images/s", "split", "device")
-        settings = {name: settings_of(run)[name] for name in SETTINGS}
-        plain = {"training, plain (%)": metrics["train_accuracy"], "epochs": metrics["epochs"]}
-        rows.append({"run": run.name} | {name: figures[name] for name in kept} | plain | settings)
-    frame = pd.DataFrame(rows, columns=None if rows else ["run", "last epoch (%)"])
-    return frame.set_index("run").sort_values("last epoch (%)", ascending=False)
+    columns = [LAST, "best epoch (%)", "training, plain (%)", "epochs", "parameters", "minutes", "images/s"]
+    columns = ["run", *columns, "split", "device", *SETTINGS]
+    rows = [{"run": run.name} | _figures([run]) | settings_of(run) | {"epochs": run.metrics["epochs"]} for run in runs]
+    return pd.DataFrame(rows, columns=columns).set_index("run").sort_values(LAST, ascending=False)
 
 
 def by_recipe(runs: Iterable[Run]) -> pd.DataFrame:
@@ -198,18 +198,13 @@ def by_recipe(runs: Iterable[Run]) -> pd.DataFrame:
     for run in runs:
         settings = settings_of(run) | {"seed": None}
         groups[re.sub(r"-seed\d+$", "", run.name), tuple(settings.items()), data_of(run)].append(run)
-    rows = []
-    for (name, _, _), group in groups.items():
-        metrics = [run.metrics for run in group]
-        plain = _mean([figures["train_accuracy"] for figures in metrics])
-        figures = _figures(group) | {"training, plain (%)": plain, "epochs": metrics[0]["epochs"]}
-        rows.append({"run": name} | {column: figures[column] for column in RECIPE_COLUMNS})
-    return pd.DataFrame(rows, columns=["run", *RECIPE_COLUMNS]).set_index("run").sort_values(TRIED[0], ascending=False)
+    rows = [{"run": name} | _figures(group) for (name, _, _), group in groups.items()]
+    return pd.DataFrame(rows, columns=["run", *_figures([])]).set_index("run").sort_values(LAST, ascending=False)
 
 
 def other_runs(runs: Iterable[Run], found: Iterable[Repetition]) -> list[Run]:
     """The runs that stand in none of the found tables and were not tried for a recipe."""
-    told = {_identity(run) for repetition in found for group in repetition.runs.values() for run in group}
+    told = {_identity(run) for repetition in found for run in repetition.members}
     return [run for run in runs if _identity(run) not in told and "-tried-" not in run.name]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from math import ceil, floor
 
 from kit.errors import KitError
@@ -169,6 +170,7 @@ def _lengths(recipe: Recipe, row: str) -> Iterator[tuple[int, Recipe]]:
             yield epochs, own
 
 
+@cache
 def _scaled(arch: Architecture, scale: float) -> Architecture:
     if scale == 1:
         return arch

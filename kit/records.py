@@ -39,11 +39,9 @@ class Scale:
         return self.epochs == PAPER.epochs and self.arch_scale == 1 and self.data.startswith("CIFAR-10")
 
     def __str__(self) -> str:
-        if self.full:
-            return f"Full scale: {self.epochs} epochs, all channels; {self.data}"
-        length = "200 epochs" if self.epochs == PAPER.epochs else f"{self.epochs} epochs in place of {PAPER.epochs}"
+        length = f"{self.epochs} epochs" + (f" in place of {PAPER.epochs}" if self.epochs != PAPER.epochs else "")
         width = "all channels" if self.arch_scale == 1 else f"channels x {self.arch_scale:g}"
-        return f"Shrunk: {length}, {width}; {self.data}"
+        return f"{'Full scale' if self.full else 'Shrunk'}: {length}, {width}; {self.data}"
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,9 @@ class Repetition:
     runs: dict[str, tuple[Run, ...]]
 
     @property
-    def names(self) -> set[str]:
-        """The names of all its runs."""
-        return {run.name for runs in self.runs.values() for run in runs}
-
-    @property
-    def compares(self) -> bool:
-        """Whether there is something to compare: two rows, or at full scale one beside a figure of the paper."""
-        printed = any(each.paper_accuracy for each in self.table.experiments if each.row in self.runs)
-        return len(set(self.runs.values())) > 1 or (self.scale.full and printed)
+    def members(self) -> set[Run]:
+        """The runs of all rows."""
+        return {run for runs in self.runs.values() for run in runs}
 
 
 def finished_runs(*folders: Path) -> list[Run]:
@@ -99,10 +91,8 @@ def settings_of(run: Run) -> dict[str, Any]:
 def data_of(run: Run) -> str:
     """The images that trained and validated a run, in words; two runs with the same words compare."""
     classes, figures, epoch = tuple(run.config["classes"]), run.metrics, run.history.iloc[-1]
-    digits = tuple(map(str, range(10)))
-    kind = {CLASSES: "CIFAR-10", digits: "handwritten digits"}.get(
-        classes, f"{len(classes)} classes, {classes[0]} first"
-    )
+    known = {CLASSES: "CIFAR-10", tuple(map(str, range(10))): "handwritten digits"}
+    kind = known.get(classes, f"{len(classes)} classes, {classes[0]} first")
     trained = float(f"{epoch['images_per_second'] * epoch['seconds']:.2g}")  # last batches may have been dropped
     validated = f"validated on {figures['validation_images']:,} ({figures['split']} split)"
     return f"{kind}, trained on {trained:,.0f} images, {validated}"
@@ -119,18 +109,19 @@ def device_of(run: Run) -> str:
 def repetitions(name: str, runs: Iterable[Run]) -> list[Repetition]:
     """The table called `name` at every scale at which there is something to compare.
 
-    That is where two rows or more have run, or, at full scale, one beside a figure of the paper. Full scale comes
-    first, then the scale with most runs. A scale whose runs all stand in earlier ones is left out.
+    That is where two rows have runs that no earlier scale showed, or, at full scale, one row beside a figure of the
+    paper. Full scale comes first, then the scale with most runs.
     """
     table, places = TABLES[name], _places(TABLES[name], runs)
     found, seen = [], set()
     for scale in sorted(places, key=lambda scale: _rank(scale, places[scale])):
         rows = places[scale]
         runs_of = {row: tuple(rows[row][seed] for seed in sorted(rows[row])) for row in table.rows if row in rows}
-        repetition = Repetition(name, table, scale, runs_of)
-        if repetition.compares and not repetition.names <= seen:
-            found.append(repetition)
-            seen |= repetition.names
+        new = {members for members in runs_of.values() if not seen.issuperset(members)}
+        printed = any(each.paper_accuracy for each in table.experiments if each.row in rows)
+        if len(new) > 1 or (scale.full and printed):
+            found.append(Repetition(name, table, scale, runs_of))
+            seen |= found[-1].members
     return found
 
 
@@ -156,5 +147,5 @@ def _places(table: Table, runs: Iterable[Run]) -> dict[Scale, dict[str, dict[int
 
 def _rank(scale: Scale, rows: dict[str, dict[int, Run]]) -> tuple:
     """Sorts full scale first, then by most runs; of equals, the one with the final row, then the simplest factor."""
-    names = {run.name for seeds in rows.values() for run in seeds.values()}
-    return not scale.full, -len(names), FINAL not in rows, ARCH_SCALES.index(scale.arch_scale), scale.epochs
+    members = {run for seeds in rows.values() for run in seeds.values()}
+    return not scale.full, -len(members), FINAL not in rows, ARCH_SCALES.index(scale.arch_scale), scale.epochs

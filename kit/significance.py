@@ -53,8 +53,10 @@ def difference(values: Mapping[int, float], reference: Mapping[int, float]) -> D
 
     Args:
         values: accuracy by seed, of one seed or more.
-        reference: the same of the row to compare with.
+        reference: the same of the row to compare with; empty where that did not run.
     """
+    if not reference:
+        return Difference(NAN, NAN, NAN, NAN, 0, False)
     paired, seeds = values.keys() == reference.keys(), min(len(values), len(reference))
     order = values if paired else reference
     first, second = np.array(list(values.values())), np.array([reference[seed] for seed in order])
@@ -83,6 +85,8 @@ def verdict(found: Difference, corrected: float) -> str:
         found: the difference.
         corrected: its p-value after correction for the family.
     """
+    if not found.seeds:
+        return "nothing to compare with"
     if found.seeds < 2:
         return "n = 1: cannot tell"
     if np.isnan(found.p):

@@ -61,7 +61,8 @@ Markdown(ablation.paper_tables(found))
 Markdown(ablation.difference_tables(found))
 
 # %% [markdown]
-# The curves of all runs of a table: a colour a row, a thin line a seed, a thick one their mean.
+# The curves of all runs of a table: a colour a row, black the final configuration; a thin line a seed, a thick one
+# their mean.
 
 # %%
 plots.table_curves(found)
@@ -94,7 +95,7 @@ Markdown(ablation.tried_table(runs))
 
 # %%
 others = comparisons.other_runs(runs, found)
-comparisons.single_runs(others).round(2)
+ablation.in_words(comparisons.single_runs(others))
 
 # %% [markdown]
 # Their validation accuracy against epochs.

@@ -12,13 +12,18 @@ from matplotlib.ticker import MaxNLocator
 from kit.comparisons import gap_of_each
 from kit.plots.style import COLORS, styled
 from kit.plots.training import placeholder
-from kit.records import Repetition
+from kit.records import FINAL, Repetition
 from kit.run import Run
+
+BLUE, ORANGE, BLACK = COLORS[0], COLORS[4], COLORS[6]
 
 
 @styled
 def table_curves(found: Sequence[Repetition]) -> Figure:
-    """Validation accuracy against epochs, a panel a table and scale, a colour a row: thin a seed, thick their mean."""
+    """Validation accuracy against epochs, a panel a table and scale, a colour a row: thin a seed, thick their mean.
+
+    The paper's final configuration is black in all of them.
+    """
     if not found:
         return placeholder("no table of the paper has two rows to compare yet")
     figure, grid = plt.subplots(len(found), 1, figsize=(9.5, 3.4 * len(found)), squeeze=False)
@@ -30,7 +35,8 @@ def table_curves(found: Sequence[Repetition]) -> Figure:
 def _curves(axes: Axes, repetition: Repetition) -> None:
     """Rows in the order of their last accuracy, so that the legend reads as the lines end: from the top."""
     labels = {each.row: each.label for each in repetition.table.experiments}
-    colors = dict(zip(labels, COLORS, strict=False))
+    others = [row for row in labels if row != FINAL]
+    colors = {FINAL: BLACK} | dict(zip(others, COLORS, strict=False))
     curves = {row: _by_epoch(runs) for row, runs in repetition.runs.items()}
     for row in sorted(curves, key=lambda row: -curves[row].mean(axis=1).iloc[-1]):
         curve, color = curves[row], colors[row]
@@ -70,9 +76,9 @@ def _gaps(axes: Axes, repetition: Repetition) -> None:
     means = [fmean(apart) for apart in gaps.values()]
     spreads = [stdev(apart) if len(apart) > 1 else 0 for apart in gaps.values()]
     points = [(epochs, gap) for epochs, apart in gaps.items() for gap in apart]
-    axes.plot(*zip(*points, strict=True), "o", color=COLORS[4], markersize=4, zorder=3, label="a run")
+    axes.plot(*zip(*points, strict=True), "o", color=ORANGE, markersize=4, zorder=3, label="a run")
     label = "mean and standard deviation over the seeds"
-    axes.errorbar(list(gaps), means, yerr=spreads, fmt="-", color=COLORS[0], capsize=4, label=label)
+    axes.errorbar(list(gaps), means, yerr=spreads, fmt="-", color=BLUE, capsize=4, label=label)
     axes.axhline(0, color="0.8", linewidth=1, zorder=0)
     axes.set_xticks(list(gaps))
     axes.set(xlabel="epochs of the run", ylabel="training - validation\naccuracy (points)")

@@ -1,0 +1,166 @@
+"""kit.comparisons: the frames of the ablation against figures worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_runs import DIGITS, make_run, make_table
+from scipy import stats
+
+from kit.comparisons import accuracies, by_recipe, differences, gaps, other_runs, reference_row, single_runs, tried
+from kit.experiments import TABLES
+from kit.recipe import PAPER, RECIPES
+from kit.records import all_repetitions, finished_runs, repetitions
+
+QUICK = RECIPES["quick"]
+TABLE_2 = {"table2-autoaugment": [60.0, 61.0, 63.0], "paper": [61.0, 62.5, 63.5]}
+
+
+def repeated(folder, name):
+    (repetition,) = repetitions(name, finished_runs(folder))
+    return repetition
+
+
+def test_our_figures_stand_beside_the_papers(tmp_path):
+    make_table(tmp_path, "2", TABLE_2, minutes=2.5, parameters=1234)
+    frame = accuracies(repeated(tmp_path, "2"))
+    assert frame["paper (%)"].tolist() == [95.42, 95.94, 94.9]
+    row = frame.loc["crop + flip + AutoAugment (1)"]
+    assert (row["last epoch (%)"], row["n"]) == (pytest.approx(184 / 3), 3)
+    assert row["sd"] == pytest.approx(np.sqrt(7 / 3))  # squared deviations 16/9, 1/9 and 25/9, over n - 1
+    half = 4.302653 * np.sqrt(7 / 3) / np.sqrt(3)
+    assert (row["low"], row["high"]) == pytest.approx((184 / 3 - half, 184 / 3 + half), abs=1e-5)
+    assert row["best epoch (%)"] == pytest.approx(184 / 3 + 0.5)
+    assert (row["parameters"], row["minutes"], row["split"]) == (1234, 2.5, "paper")
+    assert row["images/s"] == pytest.approx(2 * 50_000 / 150)
+    assert row["device"] == "a CPU, 2 threads, float32"
+
+
+def test_a_row_that_did_not_run_keeps_the_papers_figure(tmp_path):
+    make_table(tmp_path, "2", TABLE_2)
+    row = accuracies(repeated(tmp_path, "2")).loc["(1) + colour jitter + rotation"]
+    assert (row["paper (%)"], row["n"], row["device"]) == (94.9, 0, "")
+    assert row[["last epoch (%)", "sd", "low", "high", "minutes", "images/s", "parameters"]].isna().all()
+
+
+def test_one_run_has_neither_deviation_nor_interval(tmp_path):
+    make_table(tmp_path, "1", {"table1-1111": [60.0], "paper": [61.0]})
+    row = accuracies(repeated(tmp_path, "1")).iloc[0]
+    assert (row["last epoch (%)"], row["n"], row["paper's parameters"]) == (60, 1, 4_903_242)
+    assert row[["sd", "low", "high"]].isna().all()
+
+
+def test_columns_that_the_paper_leaves_empty_are_not_there(tmp_path):
+    make_table(tmp_path, "optimizers", {"sgd": [60.0], "paper": [61.0]})
+    assert not {"paper (%)", "paper's parameters"} & set(accuracies(repeated(tmp_path, "optimizers")))
+
+
+def test_rows_are_compared_with_the_final_configuration_and_corrected_over_the_table(tmp_path):
+    values = {
+        "sgd": [60.0, 61.0, 63.0],
+        "adam": [50.0, 52.0, 51.0],
+        "paper": [61.0, 62.5, 63.5],
+        "lookahead-adam": [55.0],
+    }
+    make_table(tmp_path, "optimizers", values)
+    repetition = repeated(tmp_path, "optimizers")
+    frame = differences(repetition)
+    assert reference_row(repetition).row == "paper"
+    assert frame.index.tolist() == ["SGD", "Adam", "Lookahead(Adam)"]
+    p = [stats.ttest_rel(values[row], values["paper"]).pvalue for row in ("sgd", "adam")]
+    assert p[1] < p[0] and p[1] < 0.025
+    np.testing.assert_allclose(frame["p"], [*p, np.nan])
+    np.testing.assert_allclose(frame["p (Holm)"], [p[0], 2 * p[1], np.nan])
+    assert frame["difference"].tolist() == pytest.approx([-1, -34 / 3, -22 / 3])
+    assert frame["verdict"].tolist() == ["within noise", "worse", "n = 1: cannot tell"]
+
+
+def test_other_seeds_than_the_references_are_compared_as_welch_does(tmp_path):
+    values = {"sgd": [60.0, 61.0], "paper": [61.0, 62.5, 63.5]}
+    make_table(tmp_path, "optimizers", values)
+    frame = differences(repeated(tmp_path, "optimizers"))
+    assert frame["test"].tolist() == ["Welch"]
+    assert frame["p"].item() == pytest.approx(stats.ttest_ind(values["sgd"], values["paper"], equal_var=False).pvalue)
+
+
+def test_without_the_final_configuration_the_best_mean_is_the_reference(tmp_path):
+    make_table(tmp_path, "optimizers", {"sgd": [60.0, 61.0], "adam": [60.5, 61.5], "lookahead-adam": [59.0, 60.0]})
+    assert reference_row(repeated(tmp_path, "optimizers")).label == "Adam"
+
+
+def test_gaps_are_training_without_augmentation_minus_validation(tmp_path):
+    for gap, row in enumerate(TABLES["epochs"].rows[:3], start=1):
+        make_table(tmp_path, "epochs", {row: [60.0, 64.0]}, epochs=4, gap=gap)
+    frame = gaps(repeated(tmp_path, "epochs"))
+    assert frame["epochs"].tolist()[:3] == [2, 4, 5]
+    assert frame["gap"].tolist()[:3] == pytest.approx([1, 2, 3])
+    assert frame["sd"].tolist()[:3] == pytest.approx([0, 0, 0])
+    assert (frame.iloc[1]["training, plain (%)"], frame.iloc[1]["validation (%)"]) == (64, 62)
+    assert frame.iloc[3]["n"] == 0 and np.isnan(frame.iloc[3]["gap"])
+
+
+@pytest.fixture
+def trials(tmp_path):
+    for seed, accuracy in enumerate([84.0, 84.6, 84.2], start=1):
+        make_run(tmp_path, f"quick-seed{seed}", QUICK.replace(seed=seed), accuracy)
+        other = QUICK.replace(seed=seed, lr=QUICK.lr / 2, label_smoothing=0.3)
+        make_run(tmp_path, f"quick-tried-half-lr-seed{seed}", other, accuracy - 2 + seed / 10)
+    make_run(tmp_path, "quick-tried-adamw", QUICK.replace(optimizer="adamw"), 85)
+    make_run(tmp_path, "quick-tried-code", QUICK, 83)
+    make_run(tmp_path, "quick-tried-digits", QUICK, 99, classes=DIGITS)
+    make_run(tmp_path, "quick", QUICK.replace(epochs=QUICK.epochs + 1), 80)  # an earlier recipe of that name
+    return tmp_path
+
+
+def test_what_was_tried_stands_beside_the_recipe_and_says_what_differs(trials):
+    frame = tried(finished_runs(trials))
+    assert frame.index.tolist() == ["digits", "adamw", "quick", "code", "half-lr"]
+    assert frame["differs in"].to_dict() == {
+        "adamw": f"optimizer 'adamw' instead of {QUICK.optimizer!r}",
+        "quick": "the recipe itself",
+        "code": "nothing in the recipe",
+        "digits": "nothing in the recipe",
+        "half-lr": f"lr {QUICK.lr / 2} instead of {QUICK.lr}, label_smoothing 0.3 instead of {QUICK.label_smoothing}",
+    }
+    assert frame["verdict"].to_dict() == {
+        "quick": "reference", "adamw": "n = 1: cannot tell", "code": "n = 1: cannot tell", "half-lr": "worse",
+        "digits": "nothing to compare with",
+    }  # fmt: skip
+    assert frame.loc["half-lr", "difference"] == pytest.approx(-1.8)
+    assert frame.loc["quick", "n"] == 3 and frame.loc["quick", "sd"] == pytest.approx(np.std([84, 84.6, 84.2], ddof=1))
+
+
+def test_a_setting_that_has_gone_since_is_told_too(trials):
+    run = next(run for run in finished_runs(trials) if run.name == "quick-tried-code")
+    run.config_path.write_text(run.config_path.read_text().replace('"epochs"', '"whitening_of_old": 3, "epochs"'))
+    assert tried([run]).loc["code", "differs in"] == "whitening_of_old 3 (no setting any more)"
+
+
+def test_where_nothing_was_tried_there_is_nothing_to_show(tmp_path):
+    make_run(tmp_path, "quick", QUICK)
+    assert tried(finished_runs(tmp_path)).empty and tried([]).empty
+
+
+def test_other_runs_stand_in_no_table_and_were_not_tried(trials):
+    make_table(trials, "2", TABLE_2)
+    make_run(trials, "again", finished_runs(trials)[-1].recipe)  # a second run of what stands in a table
+    runs = finished_runs(trials)
+    others = other_runs(runs, all_repetitions(runs))
+    assert sorted(run.name for run in others) == ["quick", "quick-seed1", "quick-seed2", "quick-seed3"]
+
+
+def test_single_runs_come_best_first_with_their_settings(trials):
+    make_run(trials, "sgd", PAPER.replace(lookahead_k=0, epochs=3), 90)
+    frame = single_runs(finished_runs(trials))
+    assert frame["last epoch (%)"].is_monotonic_decreasing and len(frame) == 11
+    row = frame.loc["sgd"]
+    assert (row["epochs"], row["lookahead_k"], row["arch"], row["seed"]) == (3, 0, "paper", 1029)
+    assert single_runs([]).empty
+
+
+def test_the_seeds_of_a_recipe_are_taken_together_and_another_recipe_of_the_name_is_not(trials):
+    frame = by_recipe(other_runs(finished_runs(trials), []))
+    assert frame.index.tolist() == ["quick", "quick"]
+    assert frame["n"].tolist() == [3, 1]
+    pd.testing.assert_series_equal(
+        frame["last epoch (%)"], pd.Series([84.0 + 4 / 15, 80], frame.index), check_names=False
+    )

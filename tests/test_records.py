@@ -1,0 +1,146 @@
+"""kit.records: runs find their rows by their recipes, whatever they are called and however far they are shrunk."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_runs import DIGITS, make_run, make_table
+
+from kit.experiments import ARCH_SCALES, TABLES, at_scale, belongs, scales_of
+from kit.model import parse
+from kit.recipe import PAPER, RECIPES
+from kit.records import all_repetitions, finished_runs, recipe_of, repetitions
+
+ROWS = sorted({row for table in TABLES.values() for row in table.rows})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(ROWS), st.integers(1, 30) | st.just(200), st.sampled_from(ARCH_SCALES))
+def test_what_a_scale_made_of_a_row_is_found_again(row, epochs, arch_scale):
+    recipe = at_scale(row, epochs, arch_scale).replace(seed=7, split="holdout")
+    assert (epochs, arch_scale) in scales_of(recipe, row)
+    assert belongs(recipe, row, arch_scale)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_no_row_is_taken_for_another(row):
+    alike = {"table2-cutout": "paper"}
+    for other in ROWS:
+        same = alike.get(other, other) == alike.get(row, row)
+        assert belongs(RECIPES[row], other) == (same or {row, other} <= {"paper", *TABLES["epochs"].rows})
+
+
+def test_a_changed_setting_belongs_nowhere():
+    assert not scales_of(PAPER.replace(batch_size=256), "paper")
+    assert not scales_of(PAPER.replace(arch="64,128,256/4,4,3"), "paper")
+
+
+def test_an_architecture_spelt_out_is_the_one_that_has_a_name():
+    assert parse("64,128,256/4,5,3") == parse("paper")
+    assert (200, 1.0) in scales_of(PAPER.replace(arch="64,128,256/4,5,3"), "paper")
+
+
+def test_a_run_stands_where_its_recipe_says_whatever_its_name(tmp_path):
+    make_run(tmp_path, "table1-1111", at_scale("table1-2222", 2, 0.25), 50)
+    make_run(tmp_path, "anything", at_scale("paper", 2, 0.25), 51)
+    (repetition,) = repetitions("1", finished_runs(tmp_path))
+    assert {row: [run.name for run in runs] for row, runs in repetition.runs.items()} == {
+        "table1-2222": ["table1-1111"],
+        "paper": ["anything"],
+    }
+    assert (repetition.scale.epochs, repetition.scale.arch_scale) == (2, 0.25)
+
+
+def test_networks_that_several_factors_make_meet_at_one_that_fits_all(tmp_path):
+    rows = {row: [60.0] for row in TABLES["1"].rows}
+    make_table(tmp_path, "1", rows, arch_scale=0.12)  # of the paper's channels 0.12 makes what 0.125 makes
+    (repetition,) = repetitions("1", finished_runs(tmp_path))
+    assert set(repetition.runs) == set(rows)
+    for row, runs in repetition.runs.items():
+        assert parse(at_scale(row, 2, repetition.scale.arch_scale).arch) == parse(runs[0].recipe.arch)
+
+
+def test_scales_images_and_splits_are_kept_apart(tmp_path):
+    given = {"table2-autoaugment": [60.0, 61.0], "paper": [61.0, 62.0]}
+    make_table(tmp_path / "a", "2", given)
+    make_table(tmp_path / "b", "2", given, epochs=4)
+    make_table(tmp_path / "c", "2", given, arch_scale=0.25)
+    make_table(tmp_path / "d", "2", given, classes=DIGITS, images=1438, validation=359)
+    for row in given:
+        make_run(tmp_path / "e", f"{row}-holdout", at_scale(row, 2, 0.125).replace(split="holdout"), 60, images=42_000)
+    runs = [run for part in "abcde" for run in finished_runs(tmp_path / part)]
+    found = [str(repetition.scale) for repetition in repetitions("2", runs)]
+    assert len(found) == 5
+    assert "Shrunk: 2 epochs in place of 200, channels x 0.125; CIFAR-10, trained on 50,000 images, validated on " \
+           "10,000 (paper split)" in found  # fmt: skip
+    assert sum("handwritten digits, trained on 1,400 images, validated on 359" in words for words in found) == 1
+    assert sum("42,000 images, validated on 10,000 (holdout split)" in words for words in found) == 1
+
+
+def test_full_scale_is_called_so_and_comes_first(tmp_path):
+    make_table(tmp_path, "2", {"table2-autoaugment": [60.0, 61.0], "paper": [61.0, 62.0]})
+    make_run(tmp_path, "paper", PAPER, 96)
+    make_run(tmp_path, "digits", PAPER, 99, classes=DIGITS)
+    full, shrunk = repetitions("2", finished_runs(tmp_path))
+    assert str(full.scale).startswith("Full scale: 200 epochs, all channels; CIFAR-10")
+    assert {row: len(runs) for row, runs in full.runs.items()} == {"paper": 1}
+    assert str(shrunk.scale).startswith("Shrunk")
+
+
+def test_a_row_alone_at_a_shrunk_scale_compares_with_nothing(tmp_path):
+    make_table(tmp_path, "1", {"paper": [60.0, 61.0]}, epochs=4)
+    assert all_repetitions(finished_runs(tmp_path)) == []
+
+
+def test_lengths_are_told_by_the_runs_beside_them(tmp_path):
+    """The 4 epochs of `paper` could be half of 8, or three quarters more than 2; with 2, 5 and 6 they are the 200."""
+    make_table(tmp_path, "epochs", {row: [60.0, 61.0] for row in TABLES["epochs"].rows}, epochs=4)
+    (repetition,) = repetitions("epochs", finished_runs(tmp_path))
+    assert repetition.scale.epochs == 4
+    assert [runs[0].recipe.epochs for runs in repetition.runs.values()] == [2, 4, 5, 6]
+
+
+def test_a_length_that_another_table_ran_makes_no_table_of_two_rows(tmp_path):
+    """2 epochs of Table 2's final row could be the 100 where these 4 epochs are the 200, but those are 100 already."""
+    make_table(tmp_path, "2", {"table2-autoaugment": [60.0], "paper": [61.0]}, epochs=2)
+    make_table(tmp_path, "epochs", {row: [60.0] for row in TABLES["epochs"].rows}, epochs=8)
+    assert [repetition.scale.epochs for repetition in repetitions("epochs", finished_runs(tmp_path))] == [8]
+
+
+def test_of_a_seed_twice_and_of_a_name_twice_the_later_counts(tmp_path):
+    recipe = at_scale("sgd", 2, 0.125)
+    for part, accuracy in (("kept", 50), ("here", 51)):
+        make_run(tmp_path / part, "same-name", recipe.replace(seed=1), accuracy)
+    make_run(tmp_path / "kept", "same-recipe", recipe.replace(seed=1), 52)
+    make_table(tmp_path / "kept", "optimizers", {"paper": [60.0]})
+    runs = finished_runs(tmp_path / "kept", tmp_path / "here")
+    assert sorted(run.metrics["last_accuracy"] for run in runs) == [51, 52, 60]
+    (repetition,) = repetitions("optimizers", runs)
+    assert len(repetition.runs["sgd"]) == 1
+
+
+def test_unfinished_runs_are_passed_over(tmp_path):
+    run = make_run(tmp_path, "cut", PAPER.replace(epochs=2))
+    (run.folder / "metrics.json").unlink()
+    assert finished_runs(tmp_path) == [] and finished_runs(tmp_path / "none") == []
+
+
+def change_recipe(run, **changes):
+    config = json.loads(run.config_path.read_text())
+    config["recipe"] = {k: v for k, v in (config["recipe"] | changes).items() if v is not None}
+    run.config_path.write_text(json.dumps(config))
+
+
+def test_a_record_without_a_newer_setting_has_todays_default(tmp_path):
+    run = make_run(tmp_path, "old", at_scale("paper", 2, 0.125))
+    change_recipe(run, ema=None, filter=None)
+    assert recipe_of(run) == at_scale("paper", 2, 0.125)
+
+
+def test_a_record_with_a_setting_that_has_gone_belongs_nowhere(tmp_path):
+    make_table(tmp_path, "2", {"table2-autoaugment": [60.0], "paper": [61.0]})
+    run = make_run(tmp_path, "older", at_scale("table2-jitter-rotation", 2, 0.125))
+    change_recipe(run, whitening_of_old=3)
+    (repetition,) = repetitions("2", finished_runs(tmp_path))
+    assert recipe_of(run) is None and run.name not in {member.name for member in repetition.members}
