@@ -46,7 +46,7 @@ def run(options: Namespace) -> None:
 
 def heading(sweep: Sweep) -> str:
     """What the sweep is, and what was shrunk."""
-    return f"{sweep.title}; shrunk: {sweep.scale}" if sweep.scale else sweep.title
+    return f"{sweep.title}; {sweep.scale}" if sweep.scale else sweep.title
 
 
 def train_all(sweep: Sweep, keep: bool) -> None:
@@ -130,7 +130,7 @@ class Progress:
             if job.name not in self._resumed:
                 self._seconds[job.name] = seconds
         elif self.stop.reason or failure is None:
-            outcome = f"saved after {len(trial.run.history)} of {trial.recipe.epochs} epochs"
+            outcome = f"stopped after {len(trial.run.history)} of {trial.recipe.epochs} epochs"
         else:
             self.failures[job.name] = failure
             outcome = f"failed: {failure}"
@@ -197,8 +197,8 @@ def table_in_words(sweep: Sweep) -> str:
     frame = table(sweep)
     for name, form in formats.items():
         frame[name] = ["" if pd.isna(value) else form.format(value) for value in frame[name]]
-    note = "; the paper's figures are of its full scale and best epoch" if sweep.scale else ""
-    return f"\n{heading(sweep)}; last epoch on the validation images, minutes of a run{note}\n{frame.to_string()}"
+    words = "last epoch on the validation images, minutes of one run; the paper's figures: full scale, best epoch"
+    return f"\n{heading(sweep)}\n{words}\n{frame.to_string()}"
 
 
 def keep_record(trained: Run) -> Path:

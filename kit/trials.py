@@ -70,7 +70,7 @@ class Sweep:
         trials: row after row within every seed, so that a sweep cut short has compared all rows.
         settings: data, precision, compilation and time limit, which all share.
         jobs: runs at once; None is one a GPU.
-        scale: what was shrunk, in words; empty at full scale.
+        scale: what was shrunk or changed, in words; empty at full scale.
     """
 
     title: str
@@ -141,7 +141,7 @@ def planned(options: Namespace) -> Sweep:
     for trial in trials:
         _check_data(trial, settings.data)
     jobs = None if options.jobs is None else _JOBS.check("jobs", options.jobs)
-    return Sweep(title, trials, settings, jobs, _scale_in_words(epochs, scale))
+    return Sweep(title, trials, settings, jobs, _scale_in_words(experiments, epochs, scale))
 
 
 def parse_seeds(text: str | None) -> list[int]:
@@ -210,10 +210,12 @@ def _check_data(trial: Trial, data: str) -> None:
             raise KitError(f"{trial.run.folder} was trained on other images than data {data!r}: move it away first")
 
 
-def _scale_in_words(epochs: int | None, scale: float) -> str:
-    shrunk = []
-    if epochs not in (None, PAPER.epochs):
-        shrunk.append(f"{epochs} epoch{'s' * (epochs > 1)} in place of {PAPER.epochs}")
+def _scale_in_words(experiments: Sequence[Experiment], epochs: int | None, scale: float) -> str:
+    lengths = {PAPER.epochs if each.row.startswith("epochs-") else each.recipe.epochs for each in experiments}
+    changed = []
+    if epochs is not None and lengths != {epochs}:
+        changed.append(f"{epochs} epochs in place of {', '.join(map(str, sorted(lengths)))}")
     if scale != 1:
-        shrunk.append(f"channels x {scale:g}")
-    return " and ".join(shrunk)
+        changed.append(f"channels x {scale:g}")
+    shrunk = scale < 1 or (epochs or PAPER.epochs) < min(lengths)
+    return f"{'shrunk' if shrunk else 'changed'}: {', '.join(changed)}" if changed else ""
