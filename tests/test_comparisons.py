@@ -11,7 +11,7 @@ from kit.experiments import TABLES
 from kit.recipe import PAPER, RECIPES
 from kit.records import all_repetitions, finished_runs, repetitions
 
-QUICK = RECIPES["quick"]
+BASE = RECIPES["digits"]
 TABLE_2 = {"table2-autoaugment": [60.0, 61.0, 63.0], "paper": [61.0, 62.5, 63.5]}
 
 
@@ -101,43 +101,45 @@ def test_gaps_are_training_without_augmentation_minus_validation(tmp_path):
 @pytest.fixture
 def trials(tmp_path):
     for seed, accuracy in enumerate([84.0, 84.6, 84.2], start=1):
-        make_run(tmp_path, f"quick-seed{seed}", QUICK.replace(seed=seed), accuracy)
-        other = QUICK.replace(seed=seed, lr=QUICK.lr / 2, label_smoothing=0.3)
-        make_run(tmp_path, f"quick-tried-half-lr-seed{seed}", other, accuracy - 2 + seed / 10)
-    make_run(tmp_path, "quick-tried-adamw", QUICK.replace(optimizer="adamw"), 85)
-    make_run(tmp_path, "quick-tried-code", QUICK, 83)
-    make_run(tmp_path, "quick-tried-digits", QUICK, 99, classes=DIGITS)
-    make_run(tmp_path, "quick", QUICK.replace(epochs=QUICK.epochs + 1), 80)  # an earlier recipe of that name
+        make_run(tmp_path, f"digits-seed{seed}", BASE.replace(seed=seed), accuracy)
+        other = BASE.replace(seed=seed, lr=BASE.lr / 2, label_smoothing=0.3)
+        make_run(tmp_path, f"digits-tried-half-lr-seed{seed}", other, accuracy - 2 + seed / 10)
+    make_run(tmp_path, "digits-tried-adamw", BASE.replace(optimizer="adamw"), 85)
+    make_run(tmp_path, "digits-tried-code", BASE, 83)
+    make_run(tmp_path, "digits-tried-other-images", BASE, 99, classes=DIGITS)
+    make_run(tmp_path, "digits", BASE.replace(epochs=BASE.epochs + 1), 80)  # an earlier recipe of that name
     return tmp_path
 
 
 def test_what_was_tried_stands_beside_the_recipe_and_says_what_differs(trials):
-    frame = tried(finished_runs(trials))
-    assert frame.index.tolist() == ["digits", "adamw", "quick", "code", "half-lr"]
+    frame = tried(finished_runs(trials), "digits")
+    assert frame.index.tolist() == ["other-images", "adamw", "digits", "code", "half-lr"]
     assert frame["differs in"].to_dict() == {
-        "adamw": f"optimizer 'adamw' instead of {QUICK.optimizer!r}",
-        "quick": "the recipe itself",
+        "adamw": f"optimizer 'adamw' instead of {BASE.optimizer!r}",
+        "digits": "the recipe itself",
         "code": "nothing in the recipe",
-        "digits": "nothing in the recipe",
-        "half-lr": f"lr {QUICK.lr / 2} instead of {QUICK.lr}, label_smoothing 0.3 instead of {QUICK.label_smoothing}",
+        "other-images": "nothing in the recipe",
+        "half-lr": f"lr {BASE.lr / 2} instead of {BASE.lr}, label_smoothing 0.3 instead of {BASE.label_smoothing}",
     }
     assert frame["verdict"].to_dict() == {
-        "quick": "reference", "adamw": "n = 1: cannot tell", "code": "n = 1: cannot tell", "half-lr": "worse",
-        "digits": "nothing to compare with",
+        "digits": "reference", "adamw": "n = 1: cannot tell", "code": "n = 1: cannot tell", "half-lr": "worse",
+        "other-images": "nothing to compare with",
     }  # fmt: skip
     assert frame.loc["half-lr", "difference"] == pytest.approx(-1.8)
-    assert frame.loc["quick", "n"] == 3 and frame.loc["quick", "sd"] == pytest.approx(np.std([84, 84.6, 84.2], ddof=1))
+    assert frame.loc["digits", "n"] == 3 and frame.loc["digits", "sd"] == pytest.approx(
+        np.std([84, 84.6, 84.2], ddof=1)
+    )
 
 
 def test_a_setting_that_has_gone_since_is_told_too(trials):
-    run = next(run for run in finished_runs(trials) if run.name == "quick-tried-code")
+    run = next(run for run in finished_runs(trials) if run.name == "digits-tried-code")
     run.config_path.write_text(run.config_path.read_text().replace('"epochs"', '"whitening_of_old": 3, "epochs"'))
-    assert tried([run]).loc["code", "differs in"] == "whitening_of_old 3 (no setting any more)"
+    assert tried([run], "digits").loc["code", "differs in"] == "whitening_of_old 3 (no setting any more)"
 
 
 def test_where_nothing_was_tried_there_is_nothing_to_show(tmp_path):
-    make_run(tmp_path, "quick", QUICK)
-    assert tried(finished_runs(tmp_path)).empty and tried([]).empty
+    make_run(tmp_path, "digits", BASE)
+    assert tried(finished_runs(tmp_path), "digits").empty and tried([]).empty
 
 
 def test_other_runs_stand_in_no_table_and_were_not_tried(trials):
@@ -145,7 +147,7 @@ def test_other_runs_stand_in_no_table_and_were_not_tried(trials):
     make_run(trials, "again", finished_runs(trials)[-1].recipe)  # a second run of what stands in a table
     runs = finished_runs(trials)
     others = other_runs(runs, all_repetitions(runs))
-    assert sorted(run.name for run in others) == ["quick", "quick-seed1", "quick-seed2", "quick-seed3"]
+    assert sorted(run.name for run in others) == ["digits", "digits-seed1", "digits-seed2", "digits-seed3"]
 
 
 def test_single_runs_come_best_first_with_their_settings(trials):
@@ -159,7 +161,7 @@ def test_single_runs_come_best_first_with_their_settings(trials):
 
 def test_the_seeds_of_a_recipe_are_taken_together_and_another_recipe_of_the_name_is_not(trials):
     frame = by_recipe(other_runs(finished_runs(trials), []))
-    assert frame.index.tolist() == ["quick", "quick"]
+    assert frame.index.tolist() == ["digits", "digits"]
     assert frame["n"].tolist() == [3, 1]
     pd.testing.assert_series_equal(
         frame["last epoch (%)"], pd.Series([84.0 + 4 / 15, 80], frame.index), check_names=False
