@@ -14,10 +14,11 @@ from torch import Tensor
 from kit.augment import cutmix, mixup
 from kit.errors import KitError
 from kit.recipe import Recipe
+from kit.transforms.crop import mirror
 from kit.transforms.transfer import send
 
 CPU = torch.device("cpu")
-PURPOSES = ("order", "augmentation", "dropout")
+PURPOSES = ("order", "augmentation", "dropout", "mirror")
 CHUNK_IMAGES = 2048  # augmented at a time: large enough to hide launches, small enough to bound memory
 
 
@@ -58,6 +59,7 @@ class Batches:
         self.images, self.labels = _place(images, device), labels.to(device)
         self.pipeline = recipe.pipeline()
         self.steps = len(images) // recipe.batch_size
+        self.mirrored_first = torch.rand(len(images), generator=stream("mirror", recipe.seed)) < 0.5
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this rank's batches of an epoch from step `start`: normalised float32 images and targets.
@@ -70,18 +72,22 @@ class Batches:
         order = order[: self.steps * self.recipe.batch_size].view(self.steps, self.world, local)[:, self.rank]
         stride = max(CHUNK_IMAGES // local, 1)
         firsts = range(start - start % stride, self.steps, stride)
-        chunks = ((first, *self._gather(order[first : first + stride].flatten())) for first in firsts)
+        chunks = ((first, *self._gather(order[first : first + stride].flatten(), epoch)) for first in firsts)
         for first, images, labels in _one_ahead(chunks):
             generator = stream("augmentation", self.recipe.seed, epoch, first, self.rank)
             images, targets = self.augmented(images, labels, generator)
             batches = zip(images.split(local), targets.split(local), strict=True)
             yield from (batch for step, batch in enumerate(batches, first) if step >= start)
 
-    def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         on_device = send(rows, self.device)
         if self.images.device == self.device:
-            return self.images.index_select(0, on_device), self.labels[on_device]
-        return send(self.images.index_select(0, rows), self.device), self.labels[on_device]
+            images = self.images.index_select(0, on_device)
+        else:
+            images = send(self.images.index_select(0, rows), self.device)
+        if self.recipe.alternates:
+            images = mirror(images, self.mirrored_first[rows] ^ bool(epoch % 2))
+        return images, self.labels[on_device]
 
     def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """What training sees of uint8 images (n, 3, 32, 32) and labels (n,), a chunk that `epoch` cuts into batches."""

@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from kit.augment import normalize
 from kit.batches import stream
 from kit.distributed import World
 from kit.lookahead import Lookahead
 from kit.optimization import build_ema, build_optimizer, build_schedule
+from kit.pooled import WhiteningStem
 from kit.precision import autocast, precision
 from kit.recipe import Recipe
 
@@ -43,7 +45,7 @@ class Learner:
         torch.manual_seed(recipe.seed)
         self.model = recipe.build_model(classes).to(device, memory_format=torch.channels_last)
         self.forward = self.world.wrap(self.model, device)
-        self.optimizer = build_optimizer(recipe, self.model.parameters())
+        self.optimizer = build_optimizer(recipe, self.model)
         self.schedule = build_schedule(recipe, self.optimizer, steps_per_epoch)
         half = precision(device, amp) == torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
@@ -55,6 +57,12 @@ class Learner:
         self.compiled = compile == "on" or (compile == "auto" and pays)
         if self.compiled:
             self._compile()
+
+    def fit_stem(self, images: Tensor) -> None:
+        """Set a whitening stem from training images, uint8 (n, 3, 32, 32); other stems take nothing from them."""
+        if isinstance(self.model.stem, WhiteningStem):
+            for network in self.networks:
+                network.stem.fit(normalize(images.to(self.device)))
 
     def _compile(self) -> None:
         alone_on_gpu = self.device.type == "cuda" and self.world.size == 1

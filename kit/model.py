@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kit.pooled import PATCH, PooledBlock, WhiteningStem
+
 PARAMETER_BUDGET = 5_000_000
 IMAGE_SIDE = 32
 
@@ -31,6 +33,8 @@ class Architecture:
         dropout: probability between the two convolutions of a block, 0 up to 1.
         strides: stride of the first block of each layer; None is 1, then 2 for every further layer.
         squeeze_excite: whether each block weighs its channels by squeeze-and-excitation.
+        pooled: the form for short trainings: a whitening stem, and a PooledBlock first in every layer, in place of
+            strides. Takes filters of 3 and no dropout.
     """
 
     channels: tuple[int, ...]
@@ -41,6 +45,7 @@ class Architecture:
     dropout: float = 0.0
     strides: tuple[int, ...] | None = None
     squeeze_excite: bool = False
+    pooled: bool = False
 
 
 ARCHITECTURES = {
@@ -52,6 +57,7 @@ ARCHITECTURES = {
     "table1-4321": Architecture((64, 128, 192, 230), (4, 3, 2, 1)),  # 3,283,182, as printed
     "se": Architecture((64, 128, 256), (4, 4, 3), squeeze_excite=True),  # the best team's shape
     # For CPUs.
+    "fast": Architecture((64, 256, 256), (1, 1, 1), pooled=True),
     "small": Architecture((32, 64, 128), (1, 1, 1)),
     "tiny": Architecture((16, 32, 64), (1, 1, 1)),
 }
@@ -117,39 +123,46 @@ class ResNet(nn.Module):
         super().__init__()
         a = _checked(architecture)
         self.architecture = a
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, a.channels[0], 3, padding=1, bias=False), nn.BatchNorm2d(a.channels[0]), nn.ReLU(inplace=True)
-        )
+        self.stem = WhiteningStem() if a.pooled else _stem(a.channels[0])
+        widths = (WhiteningStem.channels if a.pooled else a.channels[0], *a.channels)
         self.layers = nn.Sequential(
             *(
                 nn.Sequential(*_layer(a, index, fan_in, fan_out))
-                for index, (fan_in, fan_out) in enumerate(pairwise((a.channels[0], *a.channels)))
+                for index, (fan_in, fan_out) in enumerate(pairwise(widths))
             )
         )
-        self.pool = nn.AvgPool2d(a.pool)
-        self.classifier = nn.Linear(a.channels[-1] * (_last_side(a) // a.pool) ** 2, classes)
+        self.pool = nn.MaxPool2d(a.pool) if a.pooled else nn.AvgPool2d(a.pool)
+        features = a.channels[-1] * (_last_side(a) // a.pool) ** 2
+        self.classifier = nn.Linear(features, classes, bias=not a.pooled)
+        if a.pooled:  # near zero, so that the first steps are the filters'
+            nn.init.normal_(self.classifier.weight, std=1 / features)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.pool(self.layers(self.stem(images))).flatten(1))
 
 
-def _layer(a: Architecture, index: int, fan_in: int, fan_out: int) -> list[BasicBlock]:
+def _stem(channels: int) -> nn.Sequential:
+    conv = nn.Conv2d(3, channels, 3, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+
+
+def _layer(a: Architecture, index: int, fan_in: int, fan_out: int) -> list[nn.Module]:
     options = (a.filter[index], a.skip_kernel[index], a.dropout, a.squeeze_excite)
-    first = BasicBlock(fan_in, fan_out, a.strides[index], *options)
+    first = PooledBlock(fan_in, fan_out) if a.pooled else BasicBlock(fan_in, fan_out, a.strides[index], *options)
     return [first, *(BasicBlock(fan_out, fan_out, 1, *options) for _ in range(a.blocks[index] - 1))]
 
 
 def _last_side(a: Architecture) -> int:
-    side = IMAGE_SIDE
+    side = IMAGE_SIDE - PATCH + 1 if a.pooled else IMAGE_SIDE
     for stride in a.strides:
-        side = -(-side // stride)
+        side = side // stride if a.pooled else -(-side // stride)
     return side
 
 
 def _checked(a: Architecture) -> Architecture:
     """Spell out every default of `a` and refuse what cannot be built."""
     layers = len(a.channels)
-    strides = a.strides or (1,) + (2,) * (layers - 1)
+    strides = a.strides or (2 if a.pooled else 1,) + (2,) * (layers - 1)
     filters, skips = (v if isinstance(v, tuple) else (v,) * layers for v in (a.filter, a.skip_kernel))
     for name, values in (("blocks", a.blocks), ("filter", filters), ("skip_kernel", skips), ("strides", strides)):
         if len(values) != layers or min(values, default=0) < 1:
@@ -159,10 +172,14 @@ def _checked(a: Architecture) -> Architecture:
             raise ValueError(f"{name} has to be odd, so that the image keeps its size, not {values}")
     if min(a.channels, default=0) < 1:
         raise ValueError(f"channels have to be whole numbers from 1, not {a.channels}")
+    if a.pooled and (a.strides or a.dropout or a.squeeze_excite or {*filters, *skips} - {1, 3} or 1 in filters):
+        raise ValueError("a pooled network takes filters of 3, and no strides, dropout or squeeze-and-excitation")
     if not 0 <= a.dropout < 1:
         raise ValueError(f"dropout has to be from 0 up to 1, not {a.dropout}")
     full = replace(a, filter=filters, skip_kernel=skips, strides=strides)
     side = _last_side(full)
+    if side < 1:
+        raise ValueError(f"a pooled network has at most 4 layers, each of which halves the image, not {layers}")
     if not 1 <= (a.pool or side) <= side:
         raise ValueError(f"pool has to be from 1 to {side}, the size of the last layer's map, not {a.pool}")
     return replace(full, pool=a.pool or side)
@@ -171,26 +188,25 @@ def _checked(a: Architecture) -> Architecture:
 def parse(text: str) -> Architecture:
     """Read an architecture: a name of ARCHITECTURES, or channels and blocks spelt out as `64,128,256/4,5,3`.
 
-    `+se` after either adds squeeze-and-excitation.
+    `+se` after either adds squeeze-and-excitation, `+pooled` takes the form for short trainings.
 
     Raises:
         ValueError: the text is neither; the message lists what is allowed.
     """
-    base, plus, extra = text.strip().partition("+")
+    base, _, extra = text.strip().partition("+")
     try:
-        if plus and extra != "se":
-            raise ValueError
+        changes = {"": {}, "se": {"squeeze_excite": True}, "pooled": {"pooled": True}}[extra]
         if base in ARCHITECTURES:
             found = ARCHITECTURES[base]
         else:
             channels, blocks = (tuple(int(v) for v in part.split(",")) for part in base.split("/"))
             found = Architecture(channels, blocks)
-    except ValueError:
+    except (ValueError, KeyError):
         names = ", ".join(ARCHITECTURES)
         raise ValueError(
             f"arch {text!r} is not known: use one of {names}, or channels and blocks such as 64,128,256/4,5,3"
         ) from None
-    return replace(found, squeeze_excite=True) if plus else found
+    return replace(found, **changes)
 
 
 def build(
@@ -264,9 +280,14 @@ def _kind(part: nn.Module) -> str:
         conv, size = part.conv1, part.conv1.kernel_size[0]
         stride = f", stride {conv.stride[0]}" if conv.stride[0] > 1 else ""
         return f"2 conv {size}x{size}{stride}"
-    if isinstance(part, nn.AvgPool2d):
-        return f"average pool {part.kernel_size}x{part.kernel_size}"
-    return "linear" if isinstance(part, nn.Linear) else f"conv {part[0].kernel_size[0]}x{part[0].kernel_size[0]}"
+    if isinstance(part, PooledBlock):
+        return "conv 3x3, max pool, conv 3x3"
+    if isinstance(part, nn.AvgPool2d | nn.MaxPool2d):
+        return f"{'average' if isinstance(part, nn.AvgPool2d) else 'max'} pool {part.kernel_size}x{part.kernel_size}"
+    if isinstance(part, nn.Linear):
+        return "linear"
+    side = next(m for m in part.modules() if isinstance(m, nn.Conv2d)).kernel_size[0]
+    return f"conv {side}x{side}"
 
 
 def flops(model: ResNet) -> int:

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Iterable
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -10,13 +9,22 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from kit.lookahead import Lookahead
+from kit.muon import Muon
+from kit.precision import precision
 from kit.recipe import Recipe
 
+# The learning rates of shifts and classifier as shares of that of Muon's filters, for each image of a batch, since the
+# source sums the loss over it. After Jordan's and Hiverge's records (github.com/hiverge/cifar10-speedrun).
+SHIFT_SHARE, CLASSIFIER_SHARE, OTHER_MOMENTUM = 0.28, 2.64, 0.825
 
-def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """SGD, Nesterov's, Adam or AdamW as fused kernels, inside Lookahead where `lookahead_k` is not 0."""
+
+def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
+    """SGD, Nesterov's, Adam or AdamW as fused kernels, or Muon; inside Lookahead where `lookahead_k` is not 0."""
+    parameters = model.parameters()
     common = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": True}
-    if recipe.optimizer in ("sgd", "nesterov"):
+    if recipe.optimizer == "muon":
+        inner = _build_muon(recipe, model)
+    elif recipe.optimizer in ("sgd", "nesterov"):
         nesterov = recipe.optimizer == "nesterov"
         inner = SGD(parameters, momentum=recipe.momentum, nesterov=nesterov, **common)
     else:
@@ -25,11 +33,25 @@ def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optim
     return Lookahead(inner, recipe.lookahead_k, recipe.lookahead_alpha) if recipe.lookahead_k else inner
 
 
+def _build_muon(recipe: Recipe, model: nn.Module) -> Muon:
+    """Filters at the recipe's rate; shifts and classifier at rates of their own, which shrink alike a step."""
+
+    def group(lr: float, chosen: list[nn.Parameter]) -> dict:
+        return {"params": chosen, "lr": lr, "momentum": OTHER_MOMENTUM, "weight_decay": recipe.weight_decay / lr}
+
+    trained = [p for p in model.parameters() if p.requires_grad]
+    features = model.classifier.in_features
+    filters = {"params": [p for p in trained if p.ndim == 4], "lr": recipe.lr, "momentum": recipe.momentum}
+    shifts = group(recipe.lr * SHIFT_SHARE * recipe.batch_size, [p for p in trained if p.ndim == 1])
+    head = group(recipe.lr * CLASSIFIER_SHARE * recipe.batch_size / features**2, [p for p in trained if p.ndim == 2])
+    return Muon([filters, shifts, head], dtype=precision(trained[0].device))
+
+
 def lr_factor(recipe: Recipe, steps_per_epoch: int, step: int) -> float:
     """The learning rate at `step` as a share of `recipe.lr`.
 
     Linear from zero over `warmup` epochs; then a half cosine to zero (Loshchilov & Hutter 2017, arXiv:1608.03983), a
-    constant, or steps by 0.1 at 50 % and 75 % of the run.
+    straight line to zero, a constant, or steps by 0.1 at 50 % and 75 % of the run.
     """
     warmup, total = recipe.warmup * steps_per_epoch, recipe.epochs * steps_per_epoch
     if step < warmup:
@@ -39,6 +61,8 @@ def lr_factor(recipe: Recipe, steps_per_epoch: int, step: int) -> float:
     if recipe.schedule == "step":
         return 0.1 ** ((step >= total / 2) + (step >= total * 3 / 4))
     done = (step - warmup) / max(total - warmup, 1)
+    if recipe.schedule == "linear":
+        return max(1 - done, 0.0)
     return (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 

@@ -12,7 +12,7 @@ from kit import model
 from kit.errors import KitError
 from kit.rules import Rule, rules_of, setting
 
-AUGMENTATIONS = ("crop", "reflect", "flip", "autoaugment", "randaugment", "trivialaugment")
+AUGMENTATIONS = ("crop", "reflect", "shift", "flip", "alternate", "autoaugment", "randaugment", "trivialaugment")
 POLICIES = ("autoaugment", "randaugment", "trivialaugment")
 
 
@@ -31,11 +31,11 @@ class Recipe:
     pool: int = setting(0, "size of the average pool; 0 pools the whole last map", low=0)
     dropout: float = setting(0.0, "probability between the two convolutions of a block", low=0, high=1, open_high=True)
     batch_size: int = setting(128, "images a step, over all GPUs together", low=1)
-    optimizer: str = setting("sgd", "the optimizer", choices=("sgd", "nesterov", "adam", "adamw"))
+    optimizer: str = setting("sgd", "the optimizer", choices=("sgd", "nesterov", "adam", "adamw", "muon"))
     lr: float = setting(0.1, "highest learning rate", low=0, open_low=True)
     momentum: float = setting(0.9, "momentum of SGD, or beta1 of Adam", low=0, high=1, open_high=True)
     weight_decay: float = setting(5e-4, "L2 regularization, added to the gradient (decoupled in adamw)", low=0)
-    schedule: str = setting("cosine", "course of the learning rate", choices=("cosine", "constant", "step"))
+    schedule: str = setting("cosine", "course of the learning rate", choices=("cosine", "linear", "constant", "step"))
     warmup: float = setting(0.0, "epochs of linear warm-up from zero", low=0)
     lookahead_k: int = setting(5, "fast steps a slow step of Lookahead; 0 trains without Lookahead", low=0)
     lookahead_alpha: float = setting(0.5, "how far the slow weights move towards the fast ones", low=0, high=1)
@@ -107,7 +107,7 @@ class Recipe:
         Raises:
             KitError: `augment` names something unknown, or two policies.
         """
-        words = [w for w in self.augment.replace(" ", "").split("+") if w != "none"]
+        words = self._words
         policies = [w for w in words if w in POLICIES]
         if unknown := [w for w in words if w not in AUGMENTATIONS]:
             raise KitError(
@@ -116,8 +116,8 @@ class Recipe:
         if len(policies) > 1:
             raise KitError(f"augment takes one policy of {', '.join(POLICIES)}, not {' and '.join(policies)}")
         return augmentation.Pipeline(
-            crop=4 if {"crop", "reflect"} & set(words) else 0,
-            padding="reflect" if "reflect" in words else "zero",
+            crop=2 if "shift" in words else 4 if {"crop", "reflect"} & set(words) else 0,
+            padding="reflect" if {"reflect", "shift"} & set(words) else "zero",
             flip="flip" in words,
             policy=policies[0] if policies else None,
             jitter=self.jitter,
@@ -129,7 +129,16 @@ class Recipe:
         """Test-time augmentation in words of kit.predict; `auto` is flip where training flips, and none elsewhere."""
         if tta != "auto":
             return tta
-        return "flip" if self.pipeline().flip else "none"
+        return "flip" if {"flip", "alternate"} & set(self._words) else "none"
+
+    @property
+    def alternates(self) -> bool:
+        """Whether every image is mirrored in every second epoch (Jordan 2024, arXiv:2404.00498)."""
+        return "alternate" in self._words
+
+    @property
+    def _words(self) -> list[str]:
+        return [w for w in self.augment.replace(" ", "").split("+") if w != "none"]
 
     def _sizes(self, name: str) -> tuple[int, ...] | int | None:
         text = getattr(self, name)

@@ -24,7 +24,7 @@ def test_the_default_is_the_paper_s_final_configuration():
 def test_every_row_builds_its_network_optimizer_and_pipeline():
     for name, recipe in RECIPES.items():
         network = recipe.build_model()
-        optimizer = build_optimizer(recipe, network.parameters())
+        optimizer = build_optimizer(recipe, network)
         build_schedule(recipe, optimizer, 10)
         assert recipe.pipeline() is not None, name
 
@@ -40,7 +40,7 @@ def test_every_row_builds_its_network_optimizer_and_pipeline():
         ("lr", "fast", "number"),
         ("dropout", 1, "below 1"),
         ("optimizer", "sdg", "sgd, nesterov, adam, adamw"),
-        ("schedule", "linear", "cosine, constant, step"),
+        ("schedule", "exponential", "cosine, linear, constant, step"),
         ("arch", "papr", "paper, table1-1111"),
         ("filter", "3,x", "filter"),
         ("augment", "crop+autoagument", "autoagument"),
@@ -94,7 +94,9 @@ def test_step_and_warmup_schedules_by_hand():
     assert [round(lr_factor(step, 1, e), 6) for e in range(8)] == [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
     warm = Recipe(epochs=10, schedule="constant", warmup=2)
     assert [lr_factor(warm, 2, s) for s in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
-    for schedule in ("cosine", "constant", "step"):
+    line = Recipe(epochs=10, schedule="linear", warmup=2)
+    assert [lr_factor(line, 2, s) for s in (3, 4, 12, 20)] == pytest.approx([0.8, 1, 0.5, 0])
+    for schedule in ("cosine", "linear", "constant", "step"):
         factors = [lr_factor(Recipe(epochs=10, schedule=schedule, warmup=3), 7, s) for s in range(70)]
         assert 0 < factors[0] < factors[10] < factors[20] <= 1
 
@@ -103,13 +105,13 @@ def test_step_and_warmup_schedules_by_hand():
     ("optimizer", "inner"), [("sgd", "SGD"), ("nesterov", "SGD"), ("adam", "Adam"), ("adamw", "AdamW")]
 )
 def test_lookahead_goes_around_every_optimizer(optimizer, inner):
-    parameters = [torch.zeros(2, requires_grad=True)]
-    outer = build_optimizer(Recipe(optimizer=optimizer, lr=0.01), parameters)
+    network = torch.nn.Linear(2, 1)
+    outer = build_optimizer(Recipe(optimizer=optimizer, lr=0.01), network)
     assert isinstance(outer, Lookahead)
     assert type(outer.optimizer).__name__ == inner
     assert outer.param_groups[0]["weight_decay"] == 5e-4
     assert outer.param_groups[0].get("nesterov", False) is (optimizer == "nesterov")
-    bare = build_optimizer(Recipe(optimizer=optimizer, lookahead_k=0), parameters)
+    bare = build_optimizer(Recipe(optimizer=optimizer, lookahead_k=0), network)
     assert type(bare).__name__ == inner
 
 

@@ -74,9 +74,21 @@ def random_flip(images: Tensor, p: float = 0.5, generator: torch.Generator | Non
     Returns:
         (N, C, H, W).
     """
-    flipped = torch.rand(len(images), generator=generator) < p
-    order = flipped.argsort(stable=True)
-    start = len(images) - int(flipped.sum())
+    return mirror(images, torch.rand(len(images), generator=generator) < p)
+
+
+def mirror(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror the chosen images left to right.
+
+    Args:
+        images: (N, C, H, W) of any dtype; left unchanged.
+        chosen: bool (N,), on the CPU.
+
+    Returns:
+        (N, C, H, W).
+    """
+    order = chosen.argsort(stable=True)
+    start = len(images) - int(chosen.sum())
     images = images.index_select(0, send(order, images.device))
     images[start:] = images[start:].flip(-1)
     return images.index_select(0, send(order.argsort(), images.device))

@@ -1,0 +1,65 @@
+"""The parts of a residual network for short trainings: a whitening stem, and blocks that max-pool.
+
+After the networks of cifar10-airbench (Jordan 2024, arXiv:2404.00498), here with a skip connection in every block.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PATCH = 2  # side of the whitened patches
+KEEP = 0.56  # share of BatchNorm's running statistics that a step keeps: short trainings need recent ones
+
+
+class WhiteningStem(nn.Module):
+    """SiLU of both signs of the principal components of each 2x2 patch, every one scaled to unit variance.
+
+    The filters are a function of the training images, set by `fit` and never trained. Takes normalised (N, 3, H, W),
+    returns (N, 24, H - 1, W - 1). Page 2020 (github.com/davidcpage/cifar10-fast), with both signs as in airbench.
+    """
+
+    channels = 2 * 3 * PATCH**2
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, self.channels, PATCH, bias=False).requires_grad_(False)
+
+    @torch.no_grad()
+    def fit(self, images: Tensor, eps: float = 5e-4) -> None:
+        """Set the filters from normalised float images (N, 3, H, W); `eps` is added to every variance."""
+        patches = F.unfold(images.float(), PATCH).transpose(1, 2).flatten(0, 1).double()
+        variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
+        white = (components / (variances + eps).sqrt()).T.reshape(-1, 3, PATCH, PATCH)
+        self.conv.weight.copy_(torch.cat([white, -white]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(self.conv(x))
+
+
+class PooledBlock(nn.Module):
+    """SiLU(h + BN(conv(h))) with h = SiLU(BN(pool(conv(x)))): pooling halves the image, rounding down.
+
+    BatchNorm learns a shift and no scale, which the next convolution would undo; convolutions start as identities,
+    as far as the channels go. Takes (N, in_channels, H, W), returns (N, channels, H // 2, W // 2).
+    """
+
+    def __init__(self, in_channels: int, channels: int):
+        super().__init__()
+        self.conv1, self.bn1 = _conv(in_channels, channels), _shift_only(channels)
+        self.conv2, self.bn2 = _conv(channels, channels), _shift_only(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.silu(self.bn1(F.max_pool2d(self.conv1(x), 2)))
+        return F.silu(h + self.bn2(self.conv2(h)))
+
+
+def _conv(fan_in: int, fan_out: int) -> nn.Conv2d:
+    conv = nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=False)
+    nn.init.dirac_(conv.weight.data[:fan_in])
+    return conv
+
+
+def _shift_only(channels: int) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(channels, momentum=1 - KEEP)
+    norm.weight.requires_grad_(False)
+    return norm
