@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kit import files, parameters
+from kit.allocator import keep_freed_memory
 from kit.augment import MEAN, STD
 from kit.batches import Batches
 from kit.data import Dataset, Split, load, split
@@ -27,6 +28,7 @@ from kit.run import Run, describe_machine
 
 CHECKPOINT_SECONDS = 120.0  # the most that a killed run loses
 EPOCH_SECONDS = 20.0  # epochs that end closer together than this share a checkpoint
+STEM_IMAGES = 5000  # whose patches a whitening stem is fitted to
 AGREE_STEPS = 16  # processes that train together agree about stopping at every such step
 
 
@@ -55,17 +57,20 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
     """
     device = device or default_device()
     _check_before_work(recipe, run, amp, device, len(dataset.classes), resume)
+    if device.type == "cpu":
+        keep_freed_memory()
     with joined_world() as world, StopRequest(max_hours) as stop:
         device = default_device() if world.size > 1 else device
         parts = split(dataset, recipe.split, recipe.seed)
         batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device,
                           world.rank, world.size)  # fmt: skip
         learner = Learner(recipe, len(dataset.classes), batches.steps, device, amp, compile, world)
+        learner.fit_stem(parts.train_images[:STEM_IMAGES])
         log = _continued(run, learner, resume)
         if world.share(run.finished):
             return run
         if world.leads:
-            _write_config(run, learner, dataset)
+            _write_config(run, learner, dataset, compile)
         if _loop(learner, batches, parts, log, stop, checkpoint_seconds):
             _finish(learner, batches, parts, log)
         return run
@@ -140,7 +145,7 @@ def _continued(run: Run, learner: Learner, resume: bool) -> RunLog:
     return RunLog(run, state)
 
 
-def _write_config(run: Run, learner: Learner, dataset: Dataset) -> None:
+def _write_config(run: Run, learner: Learner, dataset: Dataset, compile: str) -> None:
     files.write_json(
         run.config_path,
         {
@@ -150,7 +155,7 @@ def _write_config(run: Run, learner: Learner, dataset: Dataset) -> None:
             "parameters": count_parameters(learner.model),
             "normalisation": {"mean": list(MEAN), "std": list(STD)},
             "amp": str(precision(learner.device, learner.amp)).removeprefix("torch."),
-            "compiled": learner.compiled,
+            "compile": compile,
             "processes": learner.world.size,
             **describe_machine(learner.device),
         },
@@ -200,6 +205,7 @@ def _finish(learner: Learner, batches: Batches, parts: Split, log: RunLog) -> No
         "validation_images": len(parts.validation_images),
         "epochs": learner.recipe.epochs,
         "parameters": count_parameters(learner.model),
+        "compiled": learner.compiled,
         "train_seconds": sum(row["seconds"] for row in log.rows),
         "wall_seconds": log.wall_seconds,
     }
