@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from kit.experiments import Experiment
@@ -53,7 +54,7 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     """Every figure of runs that are alike but for their seeds, averaged; nan and "" of no runs."""
     metrics = [run.metrics for run in runs]
     last = [figures["last_accuracy"] for figures in metrics]
-    low, high = mean_interval(last)
+    low, high = np.clip(mean_interval(last), 0, 100)  # of two seeds it can leave what an accuracy can be
     return {
         LAST: _mean(last),
         "sd": _deviation(last),

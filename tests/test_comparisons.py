@@ -49,6 +49,14 @@ def test_one_run_has_neither_deviation_nor_interval(tmp_path):
     assert row[["sd", "low", "high"]].isna().all()
 
 
+def test_an_interval_stays_within_what_an_accuracy_can_be(tmp_path):
+    make_table(tmp_path, "1", {"table1-1111": [10.0, 14.0], "paper": [88.0, 96.0]})
+    frame = accuracies(repeated(tmp_path, "1"))
+    half = 12.7062 * 2  # t of 97.5 % with 1 degree of freedom times sqrt(8) / sqrt(2); sqrt(32) / sqrt(2) is twice that
+    assert frame.iloc[0][["low", "high"]].tolist() == pytest.approx([0, 12 + half], abs=1e-3)
+    assert frame.iloc[-1][["low", "high"]].tolist() == pytest.approx([92 - 2 * half, 100], abs=1e-3)
+
+
 def test_columns_that_the_paper_leaves_empty_are_not_there(tmp_path):
     make_table(tmp_path, "optimizers", {"sgd": [60.0], "paper": [61.0]})
     assert not {"paper (%)", "paper's parameters"} & set(accuracies(repeated(tmp_path, "optimizers")))
