@@ -165,7 +165,7 @@ def test_what_was_downloaded_is_found_by_auto(kaggle, tmp_path, monkeypatch):
 def test_submit_uploads_the_file_and_records_the_score(kaggle, csv, record, capsys):
     kaggle.polls_until_scored = 3
     recipe = RECIPES["paper"].replace(seed=7).as_dict()
-    expected = {"published line": 87.72, "average confidence": 91.0}
+    expected = {"published line": 87.72, "average confidence": 91.0, "DoC": 88.25}
     note = {"run": "paper-7", "recipe": recipe, "accuracy": 96.95, "split": "paper", "expected": expected}
     digest = hashlib.sha256(csv.read_bytes()).hexdigest()
     csv.with_suffix(".json").write_text(json.dumps(note | {"sha256": digest}))
@@ -178,6 +178,7 @@ def test_submit_uploads_the_file_and_records_the_score(kaggle, csv, record, caps
     assert (row["file"], row["sha256"], row["message"]) == (csv.as_posix(), digest, "first try")
     assert (row["run"], row["accuracy"], row["split"]) == ("paper-7", "96.95", "paper")
     assert (row["recipe"], row["expected"]) == ("paper seed=7", "87.72")
+    assert row["estimates"] == "average confidence 91; DoC 88.25"
     printed = capsys.readouterr().out
     assert "submissions left today: 4" in printed
     assert printed.count("waiting for the score") == 3

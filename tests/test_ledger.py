@@ -58,6 +58,18 @@ def test_a_ledger_that_does_not_exist_or_is_empty_has_no_rows(path):
     assert ledger.rows(path) == []
 
 
+def test_a_ledger_from_before_the_estimates_goes_on(path):
+    add(path, message="old")
+    with path.open(newline="") as file:
+        old = [{k: v for k, v in row.items() if k != "estimates"} for row in csv.DictReader(file)]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(old[0]))
+        writer.writeheader()
+        writer.writerows(old)
+    add(path, message="new", estimates="DoC 88")
+    assert [(row["message"], row["estimates"]) for row in ledger.rows(path)] == [("old", ""), ("new", "DoC 88")]
+
+
 def test_columns_added_by_hand_and_a_spreadsheets_mark_survive(path):
     header = ",".join([*ledger.COLUMNS, "note"])
     path.write_text(

@@ -25,12 +25,15 @@ COLUMNS = (
     "accuracy",  # in %, of the weights that predicted, on the images that `split` says
     "split",
     "expected",  # in %, by the published line
+    "estimates",  # in %, by each method that looks at the unlabelled test images, as `method 88.12; method 87.5`
     "message",
     "public",  # as Kaggle gives it, a share of 1
     "private",
     "status",  # sending, refused, unconfirmed, pending, complete, error
     "ref",  # Kaggle's number of the submission
 )
+
+ADDED_LATER = ("estimates",)  # columns that a ledger of an earlier version of the kit may lack
 
 Row = dict[str, str]
 _LOCK_SECONDS = 60
@@ -53,10 +56,10 @@ def rows(path: str | Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet program may have added the mark
             reader = csv.DictReader(file, restval="", strict=True)
-            found = list(reader)
+            found = [dict.fromkeys(ADDED_LATER, "") | row for row in reader]
     except (csv.Error, UnicodeDecodeError) as error:
         raise KitError(f"{path} is not a CSV file ({error}); repair it or move it away") from None
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ()) and name not in ADDED_LATER]
     if missing or any(None in row for row in found):
         fault = f"lacks the columns {', '.join(missing)}" if missing else "has a row with more fields than columns"
         raise KitError(f"{path} {fault}; repair it or move it away and a new ledger is started")

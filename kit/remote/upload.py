@@ -62,7 +62,9 @@ def _origin(path: Path, digest: str) -> Row:
     if isinstance(found.get("recipe"), dict):
         found["recipe"] = _in_words(found["recipe"])
     if content.get("expected"):
-        found["expected"] = content["expected"][LINE]
+        estimates = dict(content["expected"])
+        found["expected"] = estimates.pop(LINE)
+        found["estimates"] = "; ".join(f"{method} {value:g}" for method, value in estimates.items())
     return {name: str(value) for name, value in found.items()}
 
 
