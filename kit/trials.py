@@ -214,7 +214,7 @@ def _scale_in_words(experiments: Sequence[Experiment], epochs: int | None, scale
     lengths = {PAPER.epochs if each.row.startswith("epochs-") else each.recipe.epochs for each in experiments}
     changed = []
     if epochs is not None and lengths != {epochs}:
-        changed.append(f"{epochs} epochs in place of {', '.join(map(str, sorted(lengths)))}")
+        changed.append(f"{epochs} epoch{'s' * (epochs > 1)} in place of {', '.join(map(str, sorted(lengths)))}")
     if scale != 1:
         changed.append(f"channels x {scale:g}")
     shrunk = scale < 1 or (epochs or PAPER.epochs) < min(lengths)

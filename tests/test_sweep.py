@@ -362,7 +362,7 @@ def start_sweep(root: Path, *words: str) -> subprocess.Popen:
                                 stdout=output, stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
 
 
-def wait_until(happened, process, seconds=120):
+def wait_until(happened, process, seconds=240):
     limit = time.monotonic() + seconds
     while not happened():
         assert process.poll() is None, "the sweep ended before"
@@ -390,7 +390,7 @@ def test_six_runs_killed_twice_end_as_six_finished_runs_and_one_table(copy):
         seen |= {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in finished().values() if path not in seen}
         assert at_least <= len(seen) < len(folders)
     process = start_sweep(copy, *words)
-    output = (process.wait(120), (copy / "output.txt").read_text())
+    output = (process.wait(240), (copy / "output.txt").read_text())
     assert output[0] == 0, output[1]
     assert list(finished()) == folders
     for path, before in seen.items():
@@ -417,7 +417,7 @@ def test_asked_to_end_a_sweep_lets_its_run_save_and_says_how_to_go_on(copy):
     process = start_sweep(copy, *words)
     wait_until((folder / "history.csv").is_file, process)
     os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(60) == 128 + signal.SIGTERM
+    assert process.wait(120) == 128 + signal.SIGTERM
     output = (copy / "output.txt").read_text()
     assert "holds a run of another recipe (epochs 8, not 400" in output  # and the sweep went on to the next
     assert "stopped by SIGTERM: 0 of 2 runs finished, what had begun is saved; the same command goes on" in output
