@@ -166,7 +166,7 @@ def _lengths(recipe: Recipe, row: str) -> Iterator[tuple[int, Recipe]]:
     share = _share(row)
     for epochs in range(max(floor((recipe.epochs - 0.5) / share), 1), ceil((recipe.epochs + 0.5) / share) + 1):
         own = at_scale(row, epochs)
-        if replace(recipe, arch=own.arch, seed=own.seed, split=own.split) == own:
+        if recipe.as_dict() | {"arch": own.arch, "seed": own.seed, "split": own.split} == own.as_dict():
             yield epochs, own
 
 
@@ -179,4 +179,4 @@ def _scaled(arch: Architecture, scale: float) -> Architecture:
 
 def _spelt(arch: Architecture) -> str:
     text = ",".join(map(str, arch.channels)) + "/" + ",".join(map(str, arch.blocks))
-    return text + ("+se" if arch.squeeze_excite else "")
+    return text + ("+se" if arch.squeeze_excite else "+pooled" if arch.pooled else "")

@@ -33,8 +33,8 @@ class Architecture:
         dropout: probability between the two convolutions of a block, 0 up to 1.
         strides: stride of the first block of each layer; None is 1, then 2 for every further layer.
         squeeze_excite: whether each block weighs its channels by squeeze-and-excitation.
-        pooled: the form for short trainings: a whitening stem, and a PooledBlock first in every layer, in place of
-            strides. Takes filters of 3 and no dropout.
+        pooled: the form for short trainings: a whitening stem and a PooledBlock as every layer, in place of strides.
+            Takes filters of 3, one block a layer and no dropout.
     """
 
     channels: tuple[int, ...]
@@ -172,8 +172,10 @@ def _checked(a: Architecture) -> Architecture:
             raise ValueError(f"{name} has to be odd, so that the image keeps its size, not {values}")
     if min(a.channels, default=0) < 1:
         raise ValueError(f"channels have to be whole numbers from 1, not {a.channels}")
-    if a.pooled and (a.strides or a.dropout or a.squeeze_excite or {*filters, *skips} - {1, 3} or 1 in filters):
-        raise ValueError("a pooled network takes filters of 3, and no strides, dropout or squeeze-and-excitation")
+    if a.pooled and (a.strides or a.dropout or a.squeeze_excite or {*filters} != {3} or {*a.blocks} != {1}):
+        raise ValueError(
+            "a pooled network takes filters of 3, one block a layer, no strides, dropout or squeeze-excite"
+        )
     if not 0 <= a.dropout < 1:
         raise ValueError(f"dropout has to be from 0 up to 1, not {a.dropout}")
     full = replace(a, filter=filters, skip_kernel=skips, strides=strides)

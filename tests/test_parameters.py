@@ -84,7 +84,7 @@ def test_the_command_line_reads_words_as_papermill_does():
 
 
 def test_settings_survive_the_way_through_a_command_line():
-    given = {"recipe": "quick", "epochs": 7, "arch": "64,128/1,2", "amp": "fp32", "resume": False, "lr": 0.3}
+    given = {"recipe": "t4", "epochs": 7, "arch": "64,128/1,2", "amp": "fp32", "resume": False, "lr": 0.3}
     settings = check("train", given)
     assert from_arguments("train", as_arguments(settings, "train")) == settings
 

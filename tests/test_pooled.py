@@ -55,11 +55,19 @@ def test_fast_keeps_the_budget_and_has_the_work_counted_by_hand():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"dropout": 0.1}, {"squeeze_excite": True}, {"filter": 5}, {"strides": (1, 2)}, {"filter": (3, 1)}]
+    "wrong",
+    [
+        {"dropout": 0.1},
+        {"squeeze_excite": True},
+        {"filter": 5},
+        {"strides": (1, 2)},
+        {"filter": (3, 1)},
+        {"blocks": (1, 2)},
+    ],
 )
 def test_what_a_pooled_network_cannot_take_is_refused(wrong):
     with pytest.raises(ValueError, match="pooled network takes filters of 3"):
-        build(Architecture((8, 16), (1, 1), pooled=True, **wrong))
+        build(Architecture(**{"channels": (8, 16), "blocks": (1, 1), "pooled": True} | wrong))
     with pytest.raises(ValueError, match="at most 4 layers"):
         build(Architecture((8,) * 5, (1,) * 5, pooled=True))
 

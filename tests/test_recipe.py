@@ -129,3 +129,9 @@ def test_ema_is_the_average_by_hand():
     assert ema.module[0].weight.unique().item() == pytest.approx(expected)
     assert ema.module[1].running_mean.unique().item() == pytest.approx(expected)
     assert build_ema(Recipe(), network) is None
+
+
+def test_muon_is_refused_for_networks_whose_norms_have_a_scale():
+    with pytest.raises(KitError, match="muon needs a pooled network"):
+        Recipe(optimizer="muon")
+    assert Recipe(optimizer="muon", arch="16,32/1,1+pooled").build_model().layers
