@@ -18,13 +18,12 @@ from kit.data import load
 from kit.errors import KitError
 from kit.interrupt import Stopped, StopRequest
 from kit.jobs import Job, run_jobs, slots
-from kit.notebook import ROOT, notebook_path
+from kit.notebook import notebook_path
 from kit.precision import precision
+from kit.records import RESULTS
 from kit.run import Run
 from kit.sources.places import workspace
 from kit.trials import Sweep, Trial, planned
-
-RESULTS = ROOT / "notebooks" / "results"
 
 
 def run(options: Namespace) -> None:
@@ -201,12 +200,12 @@ def table_in_words(sweep: Sweep) -> str:
     return f"\n{heading(sweep)}\n{words}\n{frame.to_string()}"
 
 
-def keep_record(trained: Run) -> Path:
-    """Copy a finished run's config, history and metrics to notebooks/results/, whole or not at all.
+def keep_record(trained: Run, results: Path | None = None) -> Path:
+    """Copy a finished run's config, history and metrics to `results` (default: notebooks/results), whole or not at all.
 
     Paths of this machine are shortened to their last part.
     """
-    target, stage = RESULTS / trained.name, workspace() / "build" / "records" / trained.name
+    target, stage = (results or RESULTS) / trained.name, workspace() / "build" / "records" / trained.name
     shutil.rmtree(stage, ignore_errors=True)
     config = trained.config
     config |= {name: without_folders(config[name]) for name in ("data", "command")}
