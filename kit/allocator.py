@@ -2,21 +2,31 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # mallopt's names of them, from malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # mallopt's names of them, from malloc.h
 NEVER = 2**31 - 1
+USUAL = {M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 20, M_MMAP_MAX: 65536}  # where glibc adapts to by itself
 
 
-def keep_freed_memory() -> bool:
-    """Ask glibc to serve large tensors from memory that it keeps instead of mapping each one anew.
+@contextmanager
+def freed_memory_kept() -> Iterator[bool]:
+    """Within: glibc serves large tensors from memory that it keeps, instead of mapping each one anew.
 
-    On two EPYC cores a step of the networks here gets 2 to 12 % faster. For CPU trainings; the memory goes back when
-    the process ends.
+    For trainings on CPUs: on two EPYC cores a step of the networks here gets 2 to 12 % faster. After the block the
+    memory goes back to the system.
 
-    Returns:
-        whether the C library took both settings; False elsewhere than on Linux with glibc.
+    Yields:
+        whether the C library took the settings; False elsewhere than on Linux with glibc.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, NEVER))
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if not hasattr(library, "mallopt"):
+        yield False
+        return
+    try:
+        yield bool(library.mallopt(M_MMAP_MAX, 0) and library.mallopt(M_TRIM_THRESHOLD, NEVER))
+    finally:
+        for name, value in USUAL.items():
+            library.mallopt(name, value)
+        library.malloc_trim(0)

@@ -5,13 +5,14 @@ torchrun --nproc_per_node=2 -m -- kit.train --data data --run paper --recipe pap
 
 import math
 import sys
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kit import files, parameters
-from kit.allocator import keep_freed_memory
+from kit.allocator import freed_memory_kept
 from kit.augment import MEAN, STD
 from kit.batches import Batches
 from kit.data import Dataset, Split, load, split
@@ -57,9 +58,8 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
     """
     device = device or default_device()
     _check_before_work(recipe, run, amp, device, len(dataset.classes), resume)
-    if device.type == "cpu":
-        keep_freed_memory()
-    with joined_world() as world, StopRequest(max_hours) as stop:
+    memory = freed_memory_kept() if device.type == "cpu" else nullcontext()
+    with joined_world() as world, StopRequest(max_hours) as stop, memory:
         device = default_device() if world.size > 1 else device
         parts = split(dataset, recipe.split, recipe.seed)
         batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device,

@@ -15,7 +15,7 @@ from statistics import median
 import torch
 import torch.nn.functional as F
 
-from kit.allocator import keep_freed_memory
+from kit.allocator import freed_memory_kept
 from kit.batches import Batches
 from kit.learner import Learner
 from kit.precision import autocast, default_device
@@ -31,7 +31,6 @@ def main() -> None:
     parser.add_argument("--arch", default="tiny")
     parser.add_argument("--batch_size", type=int, default=128)
     options = parser.parse_args()
-    keep_freed_memory()
     device = default_device()
     recipe = PAPER.replace(arch=options.arch, batch_size=options.batch_size, lr=0.001)
     generator = torch.Generator().manual_seed(0)
@@ -58,9 +57,10 @@ def main() -> None:
 
     ways = {"kit": kit, "bare": bare, "augmentation": augmentation}
     times = {name: [] for name in ways}
-    for _ in range(ROUNDS + 1):  # the first warms up
-        for name, way in ways.items():
-            times[name].append(milliseconds(way))
+    with freed_memory_kept():
+        for _ in range(ROUNDS + 1):  # the first warms up
+            for name, way in ways.items():
+                times[name].append(milliseconds(way))
     step, arithmetic, augmenting = (median(times[name][1:]) for name in ways)
     overhead = step - arithmetic - augmenting
     machine = describe_machine(device)
