@@ -65,7 +65,7 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device,
                           world.rank, world.size)  # fmt: skip
         learner = Learner(recipe, len(dataset.classes), batches.steps, device, amp, compile, world)
-        learner.fit_stem(parts.train_images[:STEM_IMAGES])
+        learner.fit_stem(_spread(parts.train_images, STEM_IMAGES))
         log = _continued(run, learner, resume)
         if world.share(run.finished):
             return run
@@ -109,6 +109,11 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, amp: str, device:
     logits = predict(model, images, amp=amp, device=device)
     accuracy = 100 * (logits.argmax(1) == labels).double().mean()
     return {"validation_loss": F.cross_entropy(logits, labels).item(), "validation_accuracy": accuracy.item()}
+
+
+def _spread(images: Tensor, count: int) -> Tensor:
+    """At most `count` of the images, evenly from all, since they may be in the order of their classes."""
+    return images[:: max(len(images) // count, 1)][:count]
 
 
 def _check_before_work(recipe: Recipe, run: Run, amp: str, device: torch.device, classes: int, resume: bool) -> None:
@@ -202,6 +207,7 @@ def _finish(learner: Learner, batches: Batches, parts: Split, log: RunLog) -> No
             figures |= {"test_accuracy": held["validation_accuracy"], "test_loss": held["validation_loss"]}
     figures |= {
         "split": learner.recipe.split,
+        "training_images": len(parts.train_images),
         "validation_images": len(parts.validation_images),
         "epochs": learner.recipe.epochs,
         "parameters": count_parameters(learner.model),
