@@ -11,7 +11,7 @@ import pandas as pd
 
 from kit.experiments import Experiment
 from kit.recipe import RECIPES, Recipe
-from kit.records import FINAL, Repetition, data_of, device_of, settings_of
+from kit.records import FINAL, Images, Repetition, data_of, device_of, settings_of
 from kit.run import Run
 from kit.significance import Difference, difference, holm, mean_interval, verdict
 
@@ -26,12 +26,12 @@ class Variant(NamedTuple):
     Attributes:
         name: what was tried, or the recipe's own name.
         differs: what the records have other than the recipe, in words.
-        images: that trained and validated, in words.
+        images: that trained and validated.
     """
 
     name: str
     differs: str
-    images: str
+    images: Images
 
 
 def accuracies(repetition: Repetition) -> pd.DataFrame:
@@ -53,6 +53,7 @@ def accuracies(repetition: Repetition) -> pd.DataFrame:
 def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     """Every figure of runs that are alike but for their seeds, averaged; nan and "" of no runs."""
     metrics = [run.metrics for run in runs]
+    histories = [run.history for run in runs if not run.history.empty]
     last = [figures["last_accuracy"] for figures in metrics]
     low, high = np.clip(mean_interval(last), 0, 100)  # of two seeds it can leave what an accuracy can be
     return {
@@ -66,7 +67,7 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
         "epochs": _mean([figures["epochs"] for figures in metrics]),
         "parameters": _mean([figures["parameters"] for figures in metrics]),
         "minutes": _mean([figures["wall_seconds"] / 60 for figures in metrics]),
-        "images/s": _mean([run.history["images_per_second"].median() for run in runs]),
+        "images/s": _mean([each["images_per_second"].median() for each in histories]),
         "split": ", ".join(sorted({figures["split"] for figures in metrics})),
         "device": "; ".join(sorted({device_of(run) for run in runs})),
     }
@@ -151,7 +152,8 @@ def tried(runs: Iterable[Run], base_name: str = "quick") -> pd.DataFrame:
     tries = [variant for variant in variants if variant.name != base_name]
     bases = [variant for variant in variants if variant.name == base_name]
     rows = [
-        {"tried": v.name, "differs in": v.differs, "images": v.images} | _figures(variants[v]) for v in bases + tries
+        {"tried": v.name, "differs in": v.differs, "images": str(v.images)} | _figures(variants[v])
+        for v in bases + tries
     ]
     reference = {variant.images: _by_seed(variants[variant]) for variant in bases}
     found = [difference(_by_seed(variants[v]), reference.get(v.images, {})) for v in tries]

@@ -20,23 +20,47 @@ RESULTS = Path(__file__).resolve().parent.parent / "notebooks" / "results"
 
 
 @dataclass(frozen=True)
+class Images:
+    """The images that trained and validated a run; runs of the same compare.
+
+    Attributes:
+        kind: what they show, in words.
+        trained: how many trained, in words, since older records know it about.
+        validated: how many validated.
+        split: the recipe's split.
+    """
+
+    kind: str
+    trained: str
+    validated: int
+    split: str
+
+    def __str__(self) -> str:
+        validated = f"validated on {self.validated:,} ({self.split} split)"
+        return f"{self.kind}, trained on {self.trained} images, {validated}"
+
+
+PAPERS_IMAGES = Images("CIFAR-10", "50,000", 10_000, "paper")
+
+
+@dataclass(frozen=True)
 class Scale:
     """How much of the paper's experiment the runs of a table did, and on what.
 
     Attributes:
         epochs: what stands in for the paper's 200.
         arch_scale: factor on the channels of every layer.
-        data: the images that trained and validated, in words.
+        data: the images that trained and validated.
     """
 
     epochs: int
     arch_scale: float
-    data: str
+    data: Images
 
     @property
     def full(self) -> bool:
         """Whether it is the paper's own."""
-        return self.epochs == PAPER.epochs and self.arch_scale == 1 and self.data.startswith("CIFAR-10")
+        return self.epochs == PAPER.epochs and self.arch_scale == 1 and self.data == PAPERS_IMAGES
 
     def __str__(self) -> str:
         length = f"{self.epochs} epochs" + (f" in place of {PAPER.epochs}" if self.epochs != PAPER.epochs else "")
@@ -88,14 +112,23 @@ def settings_of(run: Run) -> dict[str, Any]:
     return Recipe().as_dict() | run.config["recipe"]
 
 
-def data_of(run: Run) -> str:
-    """The images that trained and validated a run, in words; two runs with the same words compare."""
-    classes, figures, epoch = tuple(run.config["classes"]), run.metrics, run.history.iloc[-1]
+def data_of(run: Run) -> Images:
+    """The images that trained and validated a run."""
+    classes, figures = tuple(run.config["classes"]), run.metrics
     known = {CLASSES: "CIFAR-10", tuple(map(str, range(10))): "handwritten digits"}
     kind = known.get(classes, f"{len(classes)} classes, {classes[0]} first")
-    trained = float(f"{epoch['images_per_second'] * epoch['seconds']:.2g}")  # last batches may have been dropped
-    validated = f"validated on {figures['validation_images']:,} ({figures['split']} split)"
-    return f"{kind}, trained on {trained:,.0f} images, {validated}"
+    return Images(kind, _trained_on(run), figures["validation_images"], figures["split"])
+
+
+def _trained_on(run: Run) -> str:
+    """How many images trained; of a record that does not tell, two digits of what an epoch of its history came to."""
+    if "training_images" in run.metrics:
+        return f"{run.metrics['training_images']:,}"
+    if run.history.empty:
+        return "an unknown number of"
+    epoch = run.history.iloc[-1]
+    images = float(f"{epoch['images_per_second'] * epoch['seconds']:.2g}")  # last batches may have been dropped
+    return f"{images:,.0f}"
 
 
 def device_of(run: Run) -> str:
@@ -138,7 +171,7 @@ def _places(table: Table, runs: Iterable[Run]) -> dict[Scale, dict[str, dict[int
         if (recipe := recipe_of(run)) is None:
             continue
         found = {row: scales for row in table.rows if (scales := scales_of(recipe, row))}
-        data = data_of(run) if found else ""
+        data = data_of(run) if found else None
         for row, scales in found.items():
             for epochs, arch_scale in scales:
                 places[Scale(epochs, arch_scale, data)].setdefault(row, {})[recipe.seed] = run

@@ -53,6 +53,14 @@ def test_rows_of_other_lengths_end_at_their_own_epoch(tmp_path):
     assert ends == {"100 epochs": 2, "200 epochs": 4, "250 epochs": 5, "300 epochs": 6}
 
 
+def test_a_run_without_history_has_no_line(tmp_path):
+    make_table(tmp_path, "2", {"table2-autoaugment": [60.0, 61.0], "paper": [64.0]}, epochs=4)
+    for run in finished_runs(tmp_path):
+        if run.recipe.seed == 1:
+            (run.folder / "history.csv").unlink()
+    assert list(mean_lines(panel(tmp_path, "2"))) == ["crop + flip + AutoAugment (1), n = 1"]
+
+
 def test_gaps_are_drawn_with_every_run_and_their_deviation(tmp_path):
     for gap, row in enumerate(TABLES["epochs"].rows, start=1):
         for seed, extra in ((1, 0.0), (2, 1.0)):

@@ -35,6 +35,15 @@ def test_our_figures_stand_beside_the_papers(tmp_path):
     assert row["device"] == "a CPU, 2 threads, float32"
 
 
+def test_a_run_without_history_has_all_figures_but_its_speed(tmp_path):
+    make_table(tmp_path, "2", TABLE_2)
+    for run in finished_runs(tmp_path):
+        (run.folder / "history.csv").unlink()
+    frame = accuracies(repeated(tmp_path, "2"))
+    assert frame["images/s"].isna().all() and frame["n"].tolist() == [3, 3, 0]
+    assert frame.iloc[0]["last epoch (%)"] == pytest.approx(184 / 3)
+
+
 def test_a_row_that_did_not_run_keeps_the_papers_figure(tmp_path):
     make_table(tmp_path, "2", TABLE_2)
     row = accuracies(repeated(tmp_path, "2")).loc["(1) + colour jitter + rotation"]

@@ -10,7 +10,7 @@ from made_up_runs import DIGITS, make_run, make_table
 from kit.experiments import ARCH_SCALES, TABLES, at_scale, belongs, scales_of
 from kit.model import parse
 from kit.recipe import PAPER, RECIPES
-from kit.records import all_repetitions, finished_runs, recipe_of, repetitions
+from kit.records import all_repetitions, data_of, finished_runs, recipe_of, repetitions
 
 ROWS = sorted({row for table in TABLES.values() for row in table.rows})
 
@@ -74,8 +74,48 @@ def test_scales_images_and_splits_are_kept_apart(tmp_path):
     assert len(found) == 5
     assert "Shrunk: 2 epochs in place of 200, channels x 0.125; CIFAR-10, trained on 50,000 images, validated on " \
            "10,000 (paper split)" in found  # fmt: skip
-    assert sum("handwritten digits, trained on 1,400 images, validated on 359" in words for words in found) == 1
+    assert sum("handwritten digits, trained on 1,438 images, validated on 359" in words for words in found) == 1
     assert sum("42,000 images, validated on 10,000 (holdout split)" in words for words in found) == 1
+
+
+def forget_training_images(run):
+    metrics = run.metrics
+    del metrics["training_images"]
+    (run.folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+def test_dropped_last_batches_are_no_other_images(tmp_path):
+    """54 batches of 768 are 41,472 of 42,000 images, 164 of 256 are 41,984: by the history they would be two kinds."""
+    runs = [make_run(tmp_path, f"batch-{size}", PAPER.replace(epochs=2, batch_size=size, split="holdout"))
+            for size in (768, 256)]  # fmt: skip
+    for run, seen in zip(runs, (41_472, 41_984), strict=True):
+        run.save_history(run.history.assign(seconds=10.0, images_per_second=seen / 10).to_dict("records"))
+        (run.folder / "metrics.json").write_text(json.dumps(run.metrics | {"training_images": 42_000}))
+    assert {data_of(run).trained for run in runs} == {"42,000"}
+    for run in runs:
+        forget_training_images(run)
+    assert [data_of(run).trained for run in runs] == ["41,000", "42,000"]
+
+
+def test_a_record_without_history_compares_with_its_like_only(tmp_path):
+    for name, row in (("a", "sgd"), ("b", "paper")):
+        run = make_run(tmp_path, name, at_scale(row, 2, 0.125))
+        forget_training_images(run)
+        (run.folder / "history.csv").unlink()
+    make_table(tmp_path, "optimizers", {"sgd": [60.0], "paper": [61.0]})
+    found = repetitions("optimizers", finished_runs(tmp_path))
+    assert sorted(each.scale.data.trained for each in found) == ["50,000", "an unknown number of"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "given"),
+    [({}, {"images": 5_000}), ({}, {"validation": 1_000}), ({"split": "holdout"}, {}), ({}, {"classes": DIGITS})],
+)
+def test_full_scale_needs_all_the_papers_images(tmp_path, changes, given):
+    make_run(tmp_path, "a", PAPER.replace(**changes), **given)
+    make_run(tmp_path, "b", RECIPES["sgd"].replace(**changes), **given)
+    (shrunk,) = repetitions("optimizers", finished_runs(tmp_path))
+    assert not shrunk.scale.full
 
 
 def test_full_scale_is_called_so_and_comes_first(tmp_path):

@@ -37,7 +37,7 @@ def _curves(axes: Axes, repetition: Repetition) -> None:
     labels = {each.row: each.label for each in repetition.table.experiments}
     others = [row for row in labels if row != FINAL]
     colors = {FINAL: BLACK} | dict(zip(others, COLORS, strict=False))
-    curves = {row: _by_epoch(runs) for row, runs in repetition.runs.items()}
+    curves = {row: _by_epoch(recorded) for row, runs in repetition.runs.items() if (recorded := _with_history(runs))}
     for row in sorted(curves, key=lambda row: -curves[row].mean(axis=1).iloc[-1]):
         curve, color = curves[row], colors[row]
         marker = "o" if len(curve) < 3 else None  # a line of one point is invisible
@@ -49,6 +49,10 @@ def _curves(axes: Axes, repetition: Repetition) -> None:
     axes.set_title(f"{repetition.table.title}\n{repetition.scale}", loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="highest last epoch first", title_fontsize=8)
+
+
+def _with_history(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if not run.history.empty]
 
 
 def _by_epoch(runs: Sequence[Run]) -> pd.DataFrame:
