@@ -90,7 +90,7 @@ class Batches:
         return images, self.labels[on_device]
 
     def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What training sees of uint8 images (n, 3, 32, 32) and labels (n,), a chunk that `epoch` cuts into batches."""
+        """Augment uint8 images (n, 3, 32, 32) and labels (n,), a chunk that `epoch` mirrored and cuts into batches."""
         images = self.pipeline(images, generator)
         mixes = [(mix, alpha) for mix, alpha in ((mixup, self.recipe.mixup_alpha), (cutmix, self.recipe.cutmix_alpha))
                  if alpha]  # fmt: skip

@@ -45,7 +45,7 @@ class Learner:
         torch.manual_seed(recipe.seed)
         self.model = recipe.build_model(classes).to(device, memory_format=torch.channels_last)
         self.forward = self.world.wrap(self.model, device)
-        self.optimizer = build_optimizer(recipe, self.model)
+        self.optimizer = build_optimizer(recipe, self.model, precision(device, amp))
         self.schedule = build_schedule(recipe, self.optimizer, steps_per_epoch)
         half = precision(device, amp) == torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
@@ -61,8 +61,11 @@ class Learner:
     def fit_stem(self, images: Tensor) -> None:
         """Set a whitening stem from training images, uint8 (n, 3, 32, 32); other stems take nothing from them."""
         if isinstance(self.model.stem, WhiteningStem):
+            self.model.stem.fit(normalize(images.to(self.device)))
+            fitted = {name: tensor.cpu() for name, tensor in self.model.stem.state_dict().items()}
+            fitted = self.world.share(fitted)  # machines may give eigenvectors other signs
             for network in self.networks:
-                network.stem.fit(normalize(images.to(self.device)))
+                network.stem.load_state_dict(fitted)
 
     def _compile(self) -> None:
         alone_on_gpu = self.device.type == "cuda" and self.world.size == 1

@@ -3,6 +3,7 @@
 import copy
 import math
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -10,7 +11,6 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from kit.lookahead import Lookahead
 from kit.muon import Muon
-from kit.precision import precision
 from kit.recipe import Recipe
 
 # The learning rates of shifts and classifier as shares of that of Muon's filters, for each image of a batch, since the
@@ -18,12 +18,12 @@ from kit.recipe import Recipe
 SHIFT_SHARE, CLASSIFIER_SHARE, OTHER_MOMENTUM = 0.28, 2.64, 0.825
 
 
-def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
-    """SGD, Nesterov's, Adam or AdamW as fused kernels, or Muon; inside Lookahead where `lookahead_k` is not 0."""
+def build_optimizer(recipe: Recipe, model: nn.Module, dtype: torch.dtype = torch.float32) -> Optimizer:
+    """SGD, Nesterov's, Adam or AdamW as fused kernels, or Muon in `dtype`; in Lookahead unless `lookahead_k` is 0."""
     parameters = model.parameters()
     common = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": True}
     if recipe.optimizer == "muon":
-        inner = _build_muon(recipe, model)
+        inner = _build_muon(recipe, model, dtype)
     elif recipe.optimizer in ("sgd", "nesterov"):
         nesterov = recipe.optimizer == "nesterov"
         inner = SGD(parameters, momentum=recipe.momentum, nesterov=nesterov, **common)
@@ -33,7 +33,7 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     return Lookahead(inner, recipe.lookahead_k, recipe.lookahead_alpha) if recipe.lookahead_k else inner
 
 
-def _build_muon(recipe: Recipe, model: nn.Module) -> Muon:
+def _build_muon(recipe: Recipe, model: nn.Module, dtype: torch.dtype) -> Muon:
     """Filters at the recipe's rate; shifts and classifier at rates of their own, which shrink alike a step."""
 
     def group(lr: float, chosen: list[nn.Parameter]) -> dict:
@@ -44,7 +44,7 @@ def _build_muon(recipe: Recipe, model: nn.Module) -> Muon:
     filters = {"params": [p for p in trained if p.ndim == 4], "lr": recipe.lr, "momentum": recipe.momentum}
     shifts = group(recipe.lr * SHIFT_SHARE * recipe.batch_size, [p for p in trained if p.ndim == 1])
     head = group(recipe.lr * CLASSIFIER_SHARE * recipe.batch_size / features**2, [p for p in trained if p.ndim == 2])
-    return Muon([filters, shifts, head], dtype=precision(trained[0].device))
+    return Muon([filters, shifts, head], dtype=dtype)
 
 
 def lr_factor(recipe: Recipe, steps_per_epoch: int, step: int) -> float:

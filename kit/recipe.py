@@ -33,8 +33,12 @@ class Recipe:
     batch_size: int = setting(128, "images a step, over all GPUs together", low=1)
     optimizer: str = setting("sgd", "the optimizer", choices=("sgd", "nesterov", "adam", "adamw", "muon"))
     lr: float = setting(0.1, "highest learning rate", low=0, open_low=True)
-    momentum: float = setting(0.9, "momentum of SGD, or beta1 of Adam", low=0, high=1, open_high=True)
-    weight_decay: float = setting(5e-4, "L2 regularization, added to the gradient (decoupled in adamw)", low=0)
+    momentum: float = setting(
+        0.9, "momentum of SGD and of muon's filters, or beta1 of Adam", low=0, high=1, open_high=True
+    )
+    weight_decay: float = setting(
+        5e-4, "L2 regularization, added to the gradient; a share a step in adamw, and in muon of all but filters", low=0
+    )
     schedule: str = setting("cosine", "course of the learning rate", choices=("cosine", "linear", "constant", "step"))
     warmup: float = setting(0.0, "epochs of linear warm-up from zero", low=0)
     lookahead_k: int = setting(5, "fast steps a slow step of Lookahead; 0 trains without Lookahead", low=0)
@@ -115,6 +119,9 @@ class Recipe:
             raise KitError(
                 f"augment has to be {RULES['augment'].meaning}, not {self.augment!r} ({unknown[0]!r} is unknown)"
             )
+        for clashing in ({"crop", "reflect", "shift"}, {"flip", "alternate"}):
+            if len(both := sorted(clashing & set(words))) > 1:
+                raise KitError(f"augment takes one of {', '.join(sorted(clashing))}, not {' and '.join(both)}")
         if len(policies) > 1:
             raise KitError(f"augment takes one policy of {', '.join(POLICIES)}, not {' and '.join(policies)}")
         return augmentation.Pipeline(

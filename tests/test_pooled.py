@@ -1,9 +1,12 @@
 """The network for short trainings: whitening against the covariance, blocks by hand, and a run that resumes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+import kit.train as training
 from kit.augment import normalize
 from kit.batches import Batches
 from kit.data import load
@@ -98,6 +101,20 @@ def test_a_run_learns_and_its_weights_hold_the_stem(digits, tmp_path):
     stem = WhiteningStem()
     stem.fit(normalize(digits.train_images[:5000]))
     torch.testing.assert_close(run.model().stem.conv.weight, stem.conv.weight)
+
+
+def test_the_stem_sees_all_classes_of_images_that_are_sorted_by_class(digits, tmp_path, monkeypatch):
+    order = digits.train_labels.argsort(stable=True)
+    by_class = replace(digits, train_images=digits.train_images[order], train_labels=digits.train_labels[order])
+    monkeypatch.setattr(training, "STEM_IMAGES", 140)
+    stem = train(Recipe(**FAST | {"epochs": 1}), by_class, Run(tmp_path / "sorted")).model().stem
+    components = stem.conv(normalize(digits.train_images)).transpose(0, 1).flatten(1)
+    everywhere = components.square().mean(1)[8:12]  # digits are grey: two thirds of the components are next to nothing
+    assert everywhere.min() > 0.85 and everywhere.max() < 1.15
+    one_class = WhiteningStem()
+    one_class.fit(normalize(by_class.train_images[:140]))
+    alone = one_class.conv(normalize(digits.train_images)).transpose(0, 1).flatten(1).square().mean(1)[8:12]
+    assert (alone - 1).abs().max() > 2 * (everywhere - 1).abs().max()
 
 
 def test_it_resumes_exactly(digits, tmp_path):

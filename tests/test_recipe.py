@@ -1,14 +1,16 @@
 """Recipes: the paper's values, and what is refused."""
 
 import math
+import re
 
 import pytest
 import torch
+from conftest import ROOT
 
 from kit.errors import KitError
 from kit.lookahead import Lookahead
 from kit.optimization import build_ema, build_optimizer, build_schedule, lr_factor
-from kit.recipe import RECIPES, RULES, Recipe, recipe_named
+from kit.recipe import AUGMENTATIONS, RECIPES, RULES, Recipe, recipe_named
 
 
 def test_the_default_is_the_paper_s_final_configuration():
@@ -45,6 +47,8 @@ def test_every_row_builds_its_network_optimizer_and_pipeline():
         ("filter", "3,x", "filter"),
         ("augment", "crop+autoagument", "autoagument"),
         ("augment", "randaugment+autoaugment", "one policy"),
+        ("augment", "crop+shift", "one of crop, reflect, shift, not crop and shift"),
+        ("augment", "flip+alternate", "one of alternate, flip"),
         ("lookahead_alpha", 1.5, "to 1"),
         ("seed", -1, "from 0"),
         ("split", "half", "paper, holdout"),
@@ -135,3 +139,16 @@ def test_muon_is_refused_for_networks_whose_norms_have_a_scale():
     with pytest.raises(KitError, match="muon needs a pooled network"):
         Recipe(optimizer="muon")
     assert Recipe(optimizer="muon", arch="16,32/1,1+pooled").build_model().layers
+
+
+def test_lookahead_goes_around_muon_too():
+    recipe = Recipe(optimizer="muon", arch="16,32/1,1+pooled")
+    outer = build_optimizer(recipe, recipe.build_model(), torch.bfloat16)
+    assert isinstance(outer, Lookahead) and outer.optimizer.dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["optimizer", "schedule", "augment", "split"])
+def test_the_train_notebook_names_every_choice(name):
+    line = next(x for x in (ROOT / "notebooks" / "train.py").read_text().splitlines() if x.startswith(f"{name}: "))
+    words = set(re.findall(r"\w+", line.partition("#")[2]))
+    assert words >= set(AUGMENTATIONS if name == "augment" else RULES[name].choices)

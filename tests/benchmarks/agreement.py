@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.agreement --data data --arch tiny --epochs 2
 
-Everything but network and length is the paper's recipe. Finished runs below --folder are read and not trained again, so
-that several calls can share the seeds; `--keep` copies their records to notebooks/results/agreement/.
+Everything but network and length is the paper's recipe. Finished runs of the same recipe below --folder are read and not
+trained again, so that several calls can share the seeds; `--keep` copies their records to notebooks/results/agreement/.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def main() -> None:
     }
     for seed in seeds:
         for way, found in runs.items():
-            if not found[seed].finished:
+            if not found[seed].finished or found[seed].recipe != recipe.replace(seed=seed):
                 train_in(way, recipe.replace(seed=seed), dataset, found[seed])
     report(runs, seeds, recipe, dataset)
     if options.keep:
@@ -60,7 +60,9 @@ def train_in(way: str, recipe: Recipe, dataset: Dataset, run: Run) -> None:
         train_paper_way(recipe, dataset, run)
     else:
         amp, compiling = ("auto", "auto") if way == ENGINE else ("fp32", "off")
-        train(recipe, dataset, run, amp=amp, compile=compiling)
+        train(
+            recipe, dataset, run, amp=amp, compile=compiling, resume=run.config_path.is_file() and run.recipe == recipe
+        )
 
 
 def train_paper_way(recipe: Recipe, dataset: Dataset, run: Run) -> None:
