@@ -1,5 +1,6 @@
 """Runs beside each other and beside the paper: accuracies, differences, gaps and what was tried, as data frames."""
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ import pandas as pd
 
 from kit.experiments import Experiment
 from kit.recipe import RECIPES, Recipe
-from kit.records import FINAL, Images, Repetition, data_of, device_of, settings_of
+from kit.records import FINAL, Images, Repetition, data_of, device_of, identity_of, settings_of
 from kit.run import Run
 from kit.significance import Difference, difference, holm, mean_interval, verdict
 
@@ -165,16 +166,19 @@ def tried(runs: Iterable[Run], base_name: str = "quick") -> pd.DataFrame:
 
 
 def variants_of(runs: Iterable[Run], base_name: str) -> dict[Variant, list[Run]]:
-    """The runs of a recipe, whatever they are called, and those that were tried for it."""
-    variants = defaultdict(list)
+    """The runs of a recipe, whatever they are called, and those that were tried for it; of a seed, the last."""
+    variants = defaultdict(dict)
     for run in runs:
         differs = differences_in_recipe(run, RECIPES[base_name])
         attempt = re.fullmatch(rf"{re.escape(base_name)}-tried-(.+?)(-seed\d+)?", run.name)
         if attempt:
-            variants[Variant(attempt[1], differs or "nothing in the recipe", data_of(run))].append(run)
+            variant = Variant(attempt[1], differs or "nothing in the recipe", data_of(run))
         elif not differs:
-            variants[Variant(base_name, "the recipe itself", data_of(run))].append(run)
-    return dict(variants)
+            variant = Variant(base_name, "the recipe itself", data_of(run))
+        else:
+            continue
+        variants[variant][settings_of(run)["seed"]] = run
+    return {variant: list(by_seed.values()) for variant, by_seed in variants.items()}
 
 
 def differences_in_recipe(run: Run, base: Recipe) -> str:
@@ -196,20 +200,29 @@ def single_runs(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def by_recipe(runs: Iterable[Run]) -> pd.DataFrame:
-    """A row a recipe, the runs of its seeds taken together, the highest mean of the last epoch first."""
-    groups = defaultdict(list)
+    """A row a recipe and images, its seeds taken together under the last name, the highest mean first.
+
+    Of a seed that was trained twice, or kept under another name, the last run counts.
+    """
+    groups = defaultdict(dict)
     for run in runs:
-        settings = settings_of(run) | {"seed": None}
-        groups[re.sub(r"-seed\d+$", "", run.name), tuple(settings.items()), data_of(run)].append(run)
-    rows = [{"run": name} | _figures(group) for (name, _, _), group in groups.items()]
+        settings = settings_of(run)
+        groups[tuple((settings | {"seed": None}).items()), data_of(run)][settings["seed"]] = run
+    seeds = [list(by_seed.values()) for by_seed in groups.values()]
+    rows = [{"run": re.sub(r"-seed\d+$", "", group[-1].name)} | _figures(group) for group in seeds]
     return pd.DataFrame(rows, columns=["run", *_figures([])]).set_index("run").sort_values(LAST, ascending=False)
 
 
 def other_runs(runs: Iterable[Run], found: Iterable[Repetition]) -> list[Run]:
     """The runs that stand in none of the found tables and were not tried for a recipe."""
-    told = {_identity(run) for repetition in found for run in repetition.members}
-    return [run for run in runs if _identity(run) not in told and "-tried-" not in run.name]
+    told = {identity_of(run) for repetition in found for run in repetition.members}
+    return [run for run in runs if identity_of(run) not in told and "-tried-" not in run.name]
 
 
-def _identity(run: Run) -> tuple:
-    return tuple(settings_of(run).items()), data_of(run)
+def histories(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
+    """The histories of the runs that have one, by their names; the second of a name is called name (2), and so on."""
+    found = {}
+    for run in (run for run in runs if not run.history.empty):
+        names = (run.name if count == 1 else f"{run.name} ({count})" for count in itertools.count(1))
+        found[next(name for name in names if name not in found)] = run.history
+    return found

@@ -91,10 +91,14 @@ class Repetition:
 
 
 def finished_runs(*folders: Path) -> list[Run]:
-    """The finished runs of the folders, by default notebooks/results/ and runs/; of two with one name, the later."""
+    """The finished runs of the folders, by default notebooks/results/ and runs/.
+
+    Of two with one name, recipe and images, which are a run and its kept record, the later. Records of other code than
+    kit.train say in which `way` it trains and are none.
+    """
     folders = folders or (RESULTS, workspace() / "runs")
-    runs = {run.name: run for folder in folders for run in all_runs(folder) if run.finished}
-    return list(runs.values())
+    found = (run for folder in folders for run in all_runs(folder) if run.finished and "way" not in run.config)
+    return list({(run.name, identity_of(run)): run for run in found}.values())
 
 
 def recipe_of(run: Run) -> Recipe | None:
@@ -110,6 +114,11 @@ def recipe_of(run: Run) -> Recipe | None:
 def settings_of(run: Run) -> dict[str, Any]:
     """The settings as recorded, today's defaults where the record lacks one, and those that Recipe no longer has."""
     return Recipe().as_dict() | run.config["recipe"]
+
+
+def identity_of(run: Run) -> tuple:
+    """What two runs share that are one training, or its repetition: every setting with the seed, and the images."""
+    return tuple(settings_of(run).items()), data_of(run)
 
 
 def data_of(run: Run) -> Images:

@@ -101,4 +101,4 @@ ablation.in_words(comparisons.single_runs(others))
 # Their validation accuracy against epochs.
 
 # %%
-plots.compare_runs({run.name: run.history for run in others if not run.history.empty})
+plots.compare_runs(comparisons.histories(others))

@@ -6,7 +6,17 @@ import pytest
 from made_up_runs import DIGITS, make_run, make_table
 from scipy import stats
 
-from kit.comparisons import accuracies, by_recipe, differences, gaps, other_runs, reference_row, single_runs, tried
+from kit.comparisons import (
+    accuracies,
+    by_recipe,
+    differences,
+    gaps,
+    histories,
+    other_runs,
+    reference_row,
+    single_runs,
+    tried,
+)
 from kit.experiments import TABLES
 from kit.recipe import PAPER, RECIPES
 from kit.records import all_repetitions, finished_runs, repetitions
@@ -146,6 +156,23 @@ def test_what_was_tried_stands_beside_the_recipe_and_says_what_differs(trials):
     assert frame.loc["digits", "n"] == 3 and frame.loc["digits", "sd"] == pytest.approx(
         np.std([84, 84.6, 84.2], ddof=1)
     )
+
+
+def test_a_kept_record_and_its_original_of_another_name_are_one_run(tmp_path):
+    for name, accuracy in (("a", 84.0), ("b-seed1", 84.0), ("digits-tried-lr", 82.0), ("digits-tried-lr-seed1", 82.5)):
+        make_run(tmp_path, name, BASE.replace(seed=1, lr=0.01 if "lr" in name else BASE.lr), accuracy)
+    runs = finished_runs(tmp_path)
+    assert tried(runs, "digits")["n"].to_dict() == {"digits": 1, "lr": 1}
+    frame = by_recipe(run for run in runs if "tried" not in run.name)
+    assert frame["n"].to_dict() == {"b": 1} and np.isnan(frame.loc["b", "sd"])
+
+
+def test_histories_of_one_name_are_numbered_and_empty_ones_left_out(tmp_path):
+    for part, epochs in (("x", 2), ("y", 3), ("z", 4)):
+        make_run(tmp_path / part, "same", BASE.replace(epochs=epochs))
+    (tmp_path / "y" / "same" / "history.csv").unlink()
+    found = histories(finished_runs(tmp_path / "x", tmp_path / "y", tmp_path / "z"))
+    assert {name: len(history) for name, history in found.items()} == {"same": 2, "same (2)": 4}
 
 
 def test_a_setting_that_has_gone_since_is_told_too(trials):

@@ -160,6 +160,15 @@ def test_of_a_seed_twice_and_of_a_name_twice_the_later_counts(tmp_path):
     assert len(repetition.runs["sgd"]) == 1
 
 
+def test_of_one_name_other_images_and_other_recipes_hide_nothing(tmp_path):
+    make_run(tmp_path / "kept", "demo", PAPER.replace(epochs=2), 60)
+    make_run(tmp_path / "kept", "quick", PAPER.replace(epochs=3), 61)
+    make_run(tmp_path / "here", "demo", PAPER.replace(epochs=2), 99, classes=DIGITS, images=1438)
+    make_run(tmp_path / "here", "quick", PAPER.replace(epochs=4), 62)
+    runs = finished_runs(tmp_path / "kept", tmp_path / "here")
+    assert sorted(run.metrics["last_accuracy"] for run in runs) == [60, 61, 62, 99]
+
+
 def test_unfinished_runs_are_passed_over(tmp_path):
     run = make_run(tmp_path, "cut", PAPER.replace(epochs=2))
     (run.folder / "metrics.json").unlink()
