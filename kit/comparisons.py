@@ -93,8 +93,8 @@ def reference_row(repetition: Repetition) -> Experiment:
 def differences(repetition: Repetition) -> pd.DataFrame:
     """Each row that ran against `reference_row`: points with a 95 % interval, p-values and a verdict in words.
 
-    Rows of the same seeds are compared seed by seed, others by Welch's test; Holm's correction is over this table, and
-    the verdict goes by it.
+    Rows are compared seed by seed where one has all seeds of the other, and then over their common seeds, which `test`
+    counts; others by Welch's test. Holm's correction is over this table, and the verdict goes by it.
     """
     reference = reference_row(repetition)
     against = _by_seed(repetition.runs[reference.row])
@@ -109,7 +109,7 @@ def _compared(labels: Sequence[str], found: Sequence[Difference]) -> pd.DataFram
             "difference": [each.points for each in found],
             "low": [each.low for each in found],
             "high": [each.high for each in found],
-            "test": [each.test for each in found],
+            "test": [each.test + (f", n = {each.seeds}" if each.paired else "") for each in found],
             "p": [each.p for each in found],
             "p (Holm)": holm([each.p for each in found]),
         },

@@ -29,8 +29,8 @@ class Difference:
         low: lower end of its 95 % interval; nan where nothing can be told.
         high: upper end.
         p: two-sided p-value, without correction; nan where nothing can be told.
-        seeds: the smaller number of seeds of the two.
-        paired: whether the rows have the same seeds and were compared seed by seed.
+        seeds: how many seeds both have where they are paired, otherwise the smaller number of the two.
+        paired: whether the rows were compared seed by seed.
     """
 
     points: float
@@ -49,7 +49,9 @@ class Difference:
 
 
 def difference(values: Mapping[int, float], reference: Mapping[int, float]) -> Difference:
-    """Compare two rows: a paired t-test where they have the same seeds, otherwise Welch's.
+    """Compare two rows: a paired t-test where one has all seeds of the other, at least two, otherwise Welch's.
+
+    Paired, only the common seeds count, so that one seed more of one row does not give up the pairs of all others.
 
     Args:
         values: accuracy by seed, of one seed or more.
@@ -57,9 +59,11 @@ def difference(values: Mapping[int, float], reference: Mapping[int, float]) -> D
     """
     if not reference:
         return Difference(NAN, NAN, NAN, NAN, 0, False)
-    paired, seeds = values.keys() == reference.keys(), min(len(values), len(reference))
-    order = values if paired else reference
-    first, second = np.array(list(values.values())), np.array([reference[seed] for seed in order])
+    common = [seed for seed in values if seed in reference]
+    seeds = min(len(values), len(reference))
+    paired = 2 <= len(common) == seeds
+    first = np.array([values[seed] for seed in (common if paired else values)])
+    second = np.array([reference[seed] for seed in (common if paired else reference)])
     points = float(first.mean() - second.mean())
     spread = np.ptp(first - second) if paired else np.ptp(first) + np.ptp(second)
     if seeds < 2 or spread < ALIKE:

@@ -53,9 +53,9 @@ Markdown(ablation.paper_tables(found))
 # %% [markdown]
 # ## Which differences are more than noise
 #
-# Every row against the paper's final configuration (where that did not run, the best mean): seed by seed where both
-# have the same seeds, by Welch's test otherwise. The verdict goes by Holm's correction over the table at 5 %, so it can
-# say noise where a single interval leaves zero out.
+# Every row against the paper's final configuration (where that did not run, the table's first row that did): seed by
+# seed, over the n seeds that both have, where one has all seeds of the other; by Welch's test otherwise. The verdict
+# goes by Holm's correction over the table at 5 %, so it can say noise where a single interval leaves zero out.
 
 # %%
 Markdown(ablation.difference_tables(found))

@@ -72,7 +72,7 @@ def test_differences_name_what_they_are_against(found):
     text = ablation.difference_tables(found)
     assert "against (1) + Cutout.\n" in text and "against 200 epochs.\n" in text
     line = next(line for line in text.split("\n") if line.startswith("| crop + flip"))
-    assert cells(line)[1:4] == ["-1.00", "-2.24 to 0.24", "paired by seed"]  # of -1, -1.5 and -0.5
+    assert cells(line)[1:4] == ["-1.00", "-2.24 to 0.24", "paired by seed, n = 3"]  # of -1, -1.5 and -0.5
     assert cells(line)[-1] == "within noise"
 
 

@@ -102,11 +102,16 @@ def test_rows_are_compared_with_the_final_configuration_and_corrected_over_the_t
 
 
 def test_other_seeds_than_the_references_are_compared_as_welch_does(tmp_path):
-    values = {"sgd": [60.0, 61.0], "paper": [61.0, 62.5, 63.5]}
+    values = {"sgd": [60.0, 61.0], "adam": [60.0, 61.5, 63.0], "paper": [61.0, 62.5, 63.5]}
     make_table(tmp_path, "optimizers", values)
+    for run in finished_runs(tmp_path):
+        if run.name.startswith("sgd"):
+            make_run(tmp_path, run.name, run.recipe.replace(seed=run.recipe.seed + 10), run.metrics["last_accuracy"])
     frame = differences(repeated(tmp_path, "optimizers"))
-    assert frame["test"].tolist() == ["Welch"]
-    assert frame["p"].item() == pytest.approx(stats.ttest_ind(values["sgd"], values["paper"], equal_var=False).pvalue)
+    assert frame["test"].tolist() == ["Welch", "paired by seed, n = 3"]
+    assert frame.loc["SGD", "p"] == pytest.approx(
+        stats.ttest_ind(values["sgd"], values["paper"], equal_var=False).pvalue
+    )
 
 
 def test_without_the_final_configuration_the_best_mean_is_the_reference(tmp_path):

@@ -37,9 +37,17 @@ def test_the_same_seeds_are_compared_seed_by_seed():
     assert found.p == pytest.approx(2 * stats.t.sf(apart.mean() / error, 2))
 
 
+@pytest.mark.parametrize("extra", [{4: 99.0}, {4: 10.0, 5: 20.0}])
+def test_more_seeds_of_one_row_leave_the_pairs_as_they_are(extra):
+    pairs = difference(ROW, OTHER)
+    assert difference(ROW | extra, OTHER) == pairs == difference(ROW, extra | OTHER)
+    both = difference(ROW | extra, OTHER | {9: 94.0})
+    assert (both.test, both.seeds) == ("Welch", 4)
+
+
 def test_other_seeds_are_compared_as_welch_does():
     first, second = [94.1, 94.5, 94.3], [93.2, 94.4]
-    found = difference(dict(enumerate(first, 1)), dict(enumerate(second, 2)))
+    found = difference(dict(enumerate(first, 1)), dict(enumerate(second, 3)))  # seed 3 is not enough to pair
     a, b = np.var(first, ddof=1) / 3, np.var(second, ddof=1) / 2
     freedom = (a + b) ** 2 / (a**2 / 2 + b**2 / 1)  # Welch-Satterthwaite
     points, half = np.mean(first) - np.mean(second), stats.t.ppf(0.975, freedom) * math.sqrt(a + b)
