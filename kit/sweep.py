@@ -66,15 +66,14 @@ def train_all(sweep: Sweep, keep: bool) -> None:
         progress = Progress(sweep, len(places), stop, keep)
         print(progress.beginning(places, len(gpus)), flush=True)
         run_jobs(progress.jobs(), places, stop, progress.began, progress.ended)
+    print(table_in_words(sweep))
+    for name, reason in progress.failures.items():
+        print(f"failed: {name}: {reason}")
     if sweep.unfinished and stop.reason:
         message = f"stopped by {stop.reason}: {progress.count()}, what had begun is saved; the same command goes on"
         if stop.signum is not None:
             raise Stopped(message, stop.signum)
         print(message)
-        return
-    print(table_in_words(sweep))
-    for name, reason in progress.failures.items():
-        print(f"failed: {name}: {reason}")
     if progress.failures:
         raise KitError(f"{len(progress.failures)} of {len(sweep.trials)} runs failed, for the reasons above")
 
@@ -123,16 +122,15 @@ class Progress:
     def ended(self, job: Job, failure: str | None) -> None:
         """Say how a run ended, how many are left, and about how long those take."""
         trial, seconds = self._trials[job.name], time.monotonic() - self._began.pop(job.name)
+        outcome = f"{trial.run.metrics['last_accuracy']:.2f} %" if trial.finished else ""
         if trial.finished:
-            outcome = f"{trial.run.metrics['last_accuracy']:.2f} %"
             self._keep(trial)
             if job.name not in self._resumed:
                 self._seconds[job.name] = seconds
-        elif self.stop.reason or failure is None:
-            outcome = f"stopped after {len(trial.run.history)} of {trial.recipe.epochs} epochs"
-        else:
-            self.failures[job.name] = failure
-            outcome = f"failed: {failure}"
+        if failure is not None and not self.stop.reason:  # also of a run that finished and drew badly
+            self.failures.setdefault(job.name, failure)
+            outcome = f"{outcome}{', then ' if outcome else ''}failed: {failure}"
+        outcome = outcome or f"stopped after {len(trial.run.history)} of {trial.recipe.epochs} epochs"
         print(f"{job.name}: {outcome}, {seconds / 60:.1f} min; {self._left()}", flush=True)
 
     def _keep(self, trial: Trial) -> None:

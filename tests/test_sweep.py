@@ -250,6 +250,26 @@ def test_out_of_time_the_running_are_asked_to_save_and_no_other_starts(tmp_path,
     assert record.ends == {"first": None} and stop.reason.startswith("max_hours")
 
 
+def test_a_second_interrupt_kills_at_once(tmp_path, monkeypatch, heeded_interrupts):
+    stays = """if True:
+        import os, signal, time
+        def ask_again(*_):
+            os.kill(os.getppid(), signal.SIGINT)
+            time.sleep(60)
+        signal.signal(signal.SIGTERM, ask_again)
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(60)
+    """
+    record, started = Record(monkeypatch, {"first": stays, "second": stays}), []
+    start = record._start
+    monkeypatch.setattr(jobs, "_start", lambda *words: started.append(start(*words)) or started[-1])
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
+        record.run(tmp_path, ["0"], stop)
+    assert [process.wait() for process in started] == [-signal.SIGKILL]
+    assert time.monotonic() - began < 50 and record.ends == {}
+
+
 def test_nobody_else_trains_in_a_folder_while_its_log_is_open_anywhere(tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "_CLAIM_SECONDS", 0)
     path = tmp_path / jobs.LOG
@@ -264,6 +284,74 @@ def test_nobody_else_trains_in_a_folder_while_its_log_is_open_anywhere(tmp_path,
         jobs._claim(tmp_path, log)
     with path.open("a") as log:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# --- failures of a sweep
+
+
+@pytest.fixture
+def programs(workspace, on_a_cpu, monkeypatch):
+    """Small programs, by the row of the run, in the place of trainings; they run in the run's folder."""
+
+    def start(job, place):
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with (job.folder / jobs.LOG).open("a") as log:
+            command = [sys.executable, "-c", found[job.parameters["recipe"]]]
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=job.folder)
+
+    found = {}
+    monkeypatch.setattr(jobs, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "_start", start)
+    return found
+
+
+FAILS = "print('error: the loss is not a number'); raise SystemExit(2)"
+
+
+def finishes(trial, *, then=""):
+    """A program that leaves a finished run of the trial."""
+    folder = write_finished(trial)
+    texts = {path.name: path.read_text() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    return f"for name, text in {texts!r}.items():\n    open(name, 'w').write(text)\n{then}"
+
+
+def test_a_deadline_hides_no_failure(workspace, programs, monkeypatch, capsys):
+    class Deadline(StopRequest):
+        reason = property(lambda self: "max_hours 1" if (workspace / "out of time").exists() else None)
+
+    saves = f"import signal, time; signal.signal(15, lambda *_: exit(0)); open({str(workspace / 'out of time')!r}, 'w')"
+    programs |= {"paper": FAILS, "sgd": f"{saves}; time.sleep(60)"}
+    monkeypatch.setattr(sweep, "StopRequest", Deadline)
+    assert main(["run", "--rows", "paper,sgd", "--data", "digits"]) == 2
+    told = capsys.readouterr()
+    assert "1 of 2 runs failed" in told.err
+    lines = told.out.splitlines()
+    assert lines[-2].startswith("failed: paper-") and lines[-2].endswith("-seed1: the loss is not a number")
+    assert lines[-1].startswith("stopped by max_hours 1: 0 of 2 runs finished")
+    assert any("mean %" in line for line in lines)
+
+
+def test_a_notebook_that_fails_after_its_training_is_a_failure(programs, capsys):
+    words = ["--rows", "paper,sgd", "--data", "digits"]
+    paper, sgd = plan(*words).trials
+    programs |= {"paper": finishes(paper, then=FAILS), "sgd": finishes(sgd)}
+    assert main(["run", *words]) == 2
+    out = capsys.readouterr().out
+    assert f"{paper.name}: 50.00 %, then failed: the loss is not a number" in out
+    assert f"failed: {paper.name}: the loss is not a number" in out
+    assert f"{sgd.name}: 50.00 %," in out
+
+
+def test_a_record_that_cannot_be_kept_is_told_and_stops_nothing(workspace, programs, capsys):
+    words = ["--rows", "paper,sgd", "--data", "digits"]
+    paper, sgd = plan(*words).trials
+    programs |= {"paper": finishes(paper), "sgd": finishes(sgd)}
+    (workspace / "results").write_text("a file in the place of the folder")
+    assert main(["run", *words, "--keep"]) == 2
+    out = capsys.readouterr().out
+    assert paper.finished and sgd.finished
+    assert all(re.search(rf"^failed: {trial.name}: cannot ", out, re.M) for trial in (paper, sgd))
 
 
 # --- what is left of a sweep
