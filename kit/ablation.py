@@ -3,7 +3,7 @@
 `python -m kit.ablation` rewrites the README's block of results from the records in notebooks/results/.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from kit.errors import KitError
 from kit.experiments import TABLES
 from kit.records import RESULTS, Repetition, all_repetitions, device_of, finished_runs
 from kit.run import Run
+from kit.tries import bases, tried
 
 README = RESULTS.parent.parent / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
@@ -51,11 +52,13 @@ def gap_tables(found: Sequence[Repetition]) -> str:
     return _sections(found, "epochs", comparisons.gaps) or _not_run_yet(["epochs"])
 
 
-def tried_table(runs: Iterable[Run], base_name: str = "quick") -> str:
-    """What was tried on the way to a recipe, the most accurate first."""
-    frame = comparisons.tried(runs, base_name)
-    if frame.empty:
-        return f"No finished run is called {base_name}-tried-... yet."
+def tried_tables(runs: Sequence[Run]) -> str:
+    """What was tried on the way to each recipe, the longest runs and the most accurate first."""
+    parts = [f"### Tried for `{name}`\n\n{_tried_table(tried(runs, name))}" for name in bases(runs)]
+    return "\n\n".join(parts) or "No finished run is called RECIPE-tried-WHAT yet, such as quick-tried-cutout."
+
+
+def _tried_table(frame: pd.DataFrame) -> str:
     if frame["images"].nunique() > 1:
         return markdown(frame)
     return f"{frame['images'].iloc[0]}.\n\n{markdown(frame.drop(columns='images'))}"
@@ -72,7 +75,7 @@ def readme_tables(folder: Path = RESULTS) -> str:
         *(_sections(found, name, _with_verdicts, _where) for name in TABLES),
         _sections(found, "epochs", comparisons.gaps, heading="Training against validation"),
         _not_run_yet([name for name in TABLES if name not in {each.name for each in found}]),
-        "" if comparisons.tried(runs).empty else f"### Tried for `quick`\n\n{tried_table(runs)}",
+        tried_tables(runs) if bases(runs) else "",
     ]
     return "\n\n".join(filter(None, parts))
 

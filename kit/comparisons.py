@@ -1,38 +1,34 @@
-"""Runs beside each other and beside the paper: accuracies, differences, gaps and what was tried, as data frames."""
+"""Runs beside each other and beside the paper: accuracies, differences and gaps, as data frames."""
 
 import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kit.experiments import Experiment
-from kit.recipe import RECIPES, Recipe
-from kit.records import FINAL, Images, Repetition, data_of, device_of, identity_of, settings_of
+from kit.recipe import RECIPES
+from kit.records import (
+    FINAL,
+    Repetition,
+    attempt_of,
+    data_of,
+    device_of,
+    differences_in_recipe,
+    identity_of,
+    settings_of,
+)
 from kit.run import Run
 from kit.significance import Difference, difference, holm, mean_interval, verdict
 
 NAN = float("nan")
 LAST = "last epoch (%)"
+OTHER = "other than today's recipe of that name"
 SETTINGS = ("arch", "optimizer", "lr", "lookahead_k", "augment", "cutout", "mixup_alpha", "label_smoothing", "seed")
-
-
-class Variant(NamedTuple):
-    """What a group of runs, alike but for their seeds, is of a recipe.
-
-    Attributes:
-        name: what was tried, or the recipe's own name.
-        differs: what the records have other than the recipe, in words.
-        images: that trained and validated.
-    """
-
-    name: str
-    differs: str
-    images: Images
 
 
 def accuracies(repetition: Repetition) -> pd.DataFrame:
@@ -44,14 +40,14 @@ def accuracies(repetition: Repetition) -> pd.DataFrame:
     rows = []
     for experiment in repetition.table.experiments:
         printed = {"paper (%)": experiment.paper_accuracy, "paper's parameters": experiment.paper_parameters}
-        rows.append({"": experiment.label} | printed | _figures(repetition.runs.get(experiment.row, ())))
+        rows.append({"": experiment.label} | printed | figures_of(repetition.runs.get(experiment.row, ())))
     columns = [LAST, "sd", "n", "low", "high", "best epoch (%)", "parameters"]
     columns = ["paper (%)", *columns, "paper's parameters", "minutes", "images/s", "split", "device"]
     frame = pd.DataFrame(rows).set_index("").astype(dict.fromkeys(printed, float))[columns]
     return frame.drop(columns=[column for column in printed if frame[column].isna().all()])
 
 
-def _figures(runs: Sequence[Run]) -> dict[str, Any]:
+def figures_of(runs: Sequence[Run]) -> dict[str, Any]:
     """Every figure of runs that are alike but for their seeds, averaged; nan and "" of no runs."""
     metrics = [run.metrics for run in runs]
     histories = [run.history for run in runs if not run.history.empty]
@@ -99,13 +95,16 @@ def differences(repetition: Repetition) -> pd.DataFrame:
     counts; others by Welch's test. Holm's correction is over this table, and the verdict goes by it.
     """
     reference = reference_row(repetition)
-    against = _by_seed(repetition.runs[reference.row])
+    against = accuracy_by_seed(repetition.runs[reference.row])
     others = [e for e in repetition.table.experiments if e.row in repetition.runs and e.row != reference.row]
-    found = [difference(_by_seed(repetition.runs[e.row]), against) for e in others]
-    return _compared([e.label for e in others], found)
+    found = [difference(accuracy_by_seed(repetition.runs[e.row]), against) for e in others]
+    return compared([e.label for e in others], found)
 
 
-def _compared(labels: Sequence[str], found: Sequence[Difference]) -> pd.DataFrame:
+def compared(labels: Sequence, found: Sequence[Difference]) -> pd.DataFrame:
+    """A row a difference, by its label: points with interval, test, p-values with and without Holm's correction over
+    all of them, and the verdict that goes by the corrected one.
+    """
     frame = pd.DataFrame(
         {
             "difference": [each.points for each in found],
@@ -121,7 +120,8 @@ def _compared(labels: Sequence[str], found: Sequence[Difference]) -> pd.DataFram
     return frame.assign(verdict=pd.Series(verdicts, index=frame.index, dtype=object))
 
 
-def _by_seed(runs: Iterable[Run]) -> dict[int, float]:
+def accuracy_by_seed(runs: Iterable[Run]) -> dict[int, float]:
+    """Validation accuracy of the last epoch in %, by the run's seed."""
     return {settings_of(run)["seed"]: run.metrics["last_accuracy"] for run in runs}
 
 
@@ -133,7 +133,7 @@ def gaps(repetition: Repetition) -> pd.DataFrame:
     rows = []
     for experiment in repetition.table.experiments:
         runs = repetition.runs.get(experiment.row, ())
-        figures, apart = _figures(runs), gap_of_each(runs)
+        figures, apart = figures_of(runs), gap_of_each(runs)
         figures |= {"validation (%)": figures[LAST], "gap": _mean(apart), "sd": _deviation(apart)}
         rows.append({"": experiment.label} | figures)
     columns = ["epochs", "training, plain (%)", "validation (%)", "gap", "sd", "n"]
@@ -145,80 +145,42 @@ def gap_of_each(runs: Iterable[Run]) -> list[float]:
     return [run.metrics["train_accuracy"] - run.metrics["last_accuracy"] for run in runs]
 
 
-def tried(runs: Iterable[Run], base_name: str = "quick") -> pd.DataFrame:
-    """What was tried on the way to a recipe: the runs `<base_name>-tried-<what>[-seed<N>]` beside those of the recipe.
-
-    A row a variant, the most accurate first. What differs is read from the records, never from a name; each variant is
-    compared with the recipe on the same images, Holm's correction over all of them. Empty where nothing was tried.
-    """
-    variants = variants_of(runs, base_name)
-    tries = [variant for variant in variants if variant.name != base_name]
-    bases = [variant for variant in variants if variant.name == base_name]
-    rows = [
-        {"tried": v.name, "differs in": v.differs, "images": str(v.images)} | _figures(variants[v])
-        for v in bases + tries
-    ]
-    reference = {variant.images: _by_seed(variants[variant]) for variant in bases}
-    found = [difference(_by_seed(variants[v]), reference.get(v.images, {})) for v in tries]
-    frame = pd.DataFrame(rows, columns=["tried", "differs in", "images", *_figures([])])
-    compared = _compared(range(len(bases), len(rows)), found)[["difference", "verdict"]]
-    frame = frame.join(compared).fillna({"verdict": "reference"}).set_index("tried")
-    columns = ["differs in", LAST, "sd", "n", "difference", "verdict", "parameters", "minutes", "images"]
-    return frame[columns].sort_values(LAST, ascending=False)[: len(rows) if tries else 0]
-
-
-def variants_of(runs: Iterable[Run], base_name: str) -> dict[Variant, list[Run]]:
-    """The runs of a recipe, whatever they are called, and those that were tried for it; of a seed, the last."""
-    variants = defaultdict(dict)
-    for run in runs:
-        differs = differences_in_recipe(run, RECIPES[base_name])
-        attempt = re.fullmatch(rf"{re.escape(base_name)}-tried-(.+?)(-seed\d+)?", run.name)
-        if attempt:
-            variant = Variant(attempt[1], differs or "nothing in the recipe", data_of(run))
-        elif not differs:
-            variant = Variant(base_name, "the recipe itself", data_of(run))
-        else:
-            continue
-        variants[variant][settings_of(run)["seed"]] = run
-    return {variant: list(by_seed.values()) for variant, by_seed in variants.items()}
-
-
-def differences_in_recipe(run: Run, base: Recipe) -> str:
-    """What a run's record has other than a recipe, the seed aside, in words; settings that no longer exist included."""
-    ours, theirs = settings_of(run), base.as_dict()
-    changed = [name for name in ours if name != "seed" and ours[name] != theirs.get(name)]
-    return ", ".join(
-        f"{name} {ours[name]!r}" + (f" instead of {theirs[name]!r}" if name in theirs else " (no setting any more)")
-        for name in changed
-    )
-
-
 def single_runs(runs: Iterable[Run]) -> pd.DataFrame:
     """A row a run, the highest accuracy of the last epoch first, with the settings that runs differ in most often."""
     columns = [LAST, "best epoch (%)", "training, plain (%)", "epochs", "parameters", "minutes", "images/s"]
     columns = ["run", *columns, "split", "device", *SETTINGS]
-    rows = [{"run": run.name} | _figures([run]) | settings_of(run) | {"epochs": run.metrics["epochs"]} for run in runs]
+    rows = [
+        {"run": run.name} | figures_of([run]) | settings_of(run) | {"epochs": run.metrics["epochs"]} for run in runs
+    ]
     return pd.DataFrame(rows, columns=columns).set_index("run").sort_values(LAST, ascending=False)
 
 
 def by_recipe(runs: Iterable[Run]) -> pd.DataFrame:
     """A row a recipe and images, its seeds taken together under the last name, the highest mean first.
 
-    Of a seed that was trained twice, or kept under another name, the last run counts.
+    Of a seed that was trained twice, or kept under another name, the last run counts. Where a recipe of RECIPES has
+    another row's name, as one that was changed since, the last column says what the row has other than that.
     """
     groups = defaultdict(dict)
     for run in runs:
         settings = settings_of(run)
         groups[tuple((settings | {"seed": None}).items()), data_of(run)][settings["seed"]] = run
     seeds = [list(by_seed.values()) for by_seed in groups.values()]
-    rows = [{"run": re.sub(r"-seed\d+$", "", group[-1].name)} | _figures(group) for group in seeds]
-    return pd.DataFrame(rows, columns=["run", *_figures([])]).set_index("run").sort_values(LAST, ascending=False)
+    names = [re.sub(r"-seed\d+$", "", group[-1].name) for group in seeds]
+    rows = [
+        {"run": name, OTHER: differences_in_recipe(group[-1], RECIPES[name]) if name in RECIPES else ""}
+        | figures_of(group)
+        for name, group in zip(names, seeds, strict=True)
+    ]
+    frame = pd.DataFrame(rows, columns=["run", *figures_of([]), OTHER]).set_index("run")
+    frame = frame.sort_values(LAST, ascending=False)
+    return frame if frame[OTHER].any() else frame.drop(columns=OTHER)
 
 
 def other_runs(runs: Iterable[Run], found: Iterable[Repetition]) -> list[Run]:
     """The runs that stand in none of the found tables and were not tried for a recipe."""
     told = {identity_of(run) for repetition in found for run in repetition.members}
-    return [run for run in runs if identity_of(run) not in told and "-tried-" not in run.name]
+    return [run for run in runs if identity_of(run) not in told and not attempt_of(run)]
 
 
 def histories(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:

@@ -3,8 +3,9 @@
 A run belongs to a row because its recipe is the row's, shrunk or not; what the run is called does not matter.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from kit.data import CLASSES
 from kit.errors import KitError
 from kit.experiments import ARCH_SCALES, TABLES, Table, scales_of
-from kit.recipe import PAPER, Recipe
+from kit.recipe import PAPER, RECIPES, Recipe
 from kit.run import Run, all_runs, workspace
 
 FINAL = "paper"  # the row that every table has: the paper's final configuration
@@ -114,6 +115,22 @@ def recipe_of(run: Run) -> Recipe | None:
 def settings_of(run: Run) -> dict[str, Any]:
     """The settings as recorded, today's defaults where the record lacks one, and those that Recipe no longer has."""
     return Recipe().as_dict() | run.config["recipe"]
+
+
+def differences_in_recipe(run: Run, base: Recipe, aside: Sequence[str] = ("seed",)) -> str:
+    """What a run's record has other than a recipe, `aside` left out, in words; settings that have gone are included."""
+    ours, theirs = settings_of(run), base.as_dict()
+    changed = [name for name in ours if name not in aside and ours[name] != theirs.get(name)]
+    return ", ".join(
+        f"{name} {ours[name]!r}" + (f" instead of {theirs[name]!r}" if name in theirs else " (no setting any more)")
+        for name in changed
+    )
+
+
+def attempt_of(run: Run) -> tuple[str, str] | None:
+    """Of a run that is called `<recipe>-tried-<what>[-seed<N>]`: the recipe's name and what was tried."""
+    found = re.fullmatch(r"(.+?)-tried-(.+?)(-seed\d+)?", run.name)
+    return (found[1], found[2]) if found and found[1] in RECIPES else None
 
 
 def identity_of(run: Run) -> tuple:

@@ -26,6 +26,7 @@ def swept(tmp_path_factory):
     make_table(folder, "epochs", {row: [60.0, 60.5] for row in TABLES["epochs"].rows}, epochs=8)
     make_run(folder, "quick", RECIPES["quick"], 84)
     make_run(folder, "quick-tried-other-lr", RECIPES["quick"].replace(lr=0.0123), 82)
+    make_run(folder, "digits-tried-other-lr", RECIPES["digits"].replace(lr=0.0123), 98, classes=DIGITS, images=1438)
     return folder
 
 
@@ -91,7 +92,8 @@ def test_the_readmes_results_are_what_the_records_give():
 def test_the_readmes_results_hold_every_record(swept):
     text = ablation.readme_tables(swept)
     assert "| quick | 84.00 |" in text
-    assert "### Tried for `quick`" in text and "| other-lr | lr 0.0123 instead of" in text
+    assert "### Tried for `quick`" in text and text.count("| other-lr | lr 0.0123 instead of") == 2
+    assert "### Tried for `digits`\n\nhandwritten digits, trained on 1,438 images" in text
     assert "### Training against validation" in text
     line = next(line for line in text.split("\n") if line.startswith("| crop + flip"))
     assert cells(line)[-2:] == ["-1.00", "within noise"]
@@ -141,7 +143,7 @@ def test_the_notebook_without_any_run_says_so_everywhere(places):
     tables, differences, curves, gaps, gap_figure, tries, singles, others = run_notebook()
     assert tables.data.count("- `python -m kit run --table ") == len(TABLES)
     assert differences.data == "No table has two rows to compare yet."
-    assert "--table epochs --seeds 3" in gaps.data and "quick-tried-" in tries.data
+    assert "--table epochs --seeds 3" in gaps.data and "RECIPE-tried-WHAT yet" in tries.data
     assert singles.empty
     for figure in (curves, gap_figure, others):
         assert isinstance(figure, Figure) and "yet" in figure.axes[0].texts[0].get_text()

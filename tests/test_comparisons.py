@@ -15,7 +15,6 @@ from kit.comparisons import (
     other_runs,
     reference_row,
     single_runs,
-    tried,
 )
 from kit.experiments import TABLES
 from kit.recipe import PAPER, RECIPES
@@ -145,33 +144,24 @@ def trials(tmp_path):
     return tmp_path
 
 
-def test_what_was_tried_stands_beside_the_recipe_and_says_what_differs(trials):
-    frame = tried(finished_runs(trials), "digits")
-    assert frame.index.tolist() == ["other-images", "adamw", "digits", "code", "half-lr"]
-    assert frame["differs in"].to_dict() == {
-        "adamw": f"optimizer 'adamw' instead of {BASE.optimizer!r}",
-        "digits": "the recipe itself",
-        "code": "nothing in the recipe",
-        "other-images": "nothing in the recipe",
-        "half-lr": f"lr {BASE.lr / 2} instead of {BASE.lr}, label_smoothing 0.3 instead of {BASE.label_smoothing}",
-    }
-    assert frame["verdict"].to_dict() == {
-        "digits": "reference", "adamw": "n = 1: cannot tell", "code": "n = 1: cannot tell", "half-lr": "worse",
-        "other-images": "nothing to compare with",
-    }  # fmt: skip
-    assert frame.loc["half-lr", "difference"] == pytest.approx(-1.8)
-    assert frame.loc["digits", "n"] == 3 and frame.loc["digits", "sd"] == pytest.approx(
-        np.std([84, 84.6, 84.2], ddof=1)
-    )
-
-
 def test_a_kept_record_and_its_original_of_another_name_are_one_run(tmp_path):
-    for name, accuracy in (("a", 84.0), ("b-seed1", 84.0), ("digits-tried-lr", 82.0), ("digits-tried-lr-seed1", 82.5)):
-        make_run(tmp_path, name, BASE.replace(seed=1, lr=0.01 if "lr" in name else BASE.lr), accuracy)
-    runs = finished_runs(tmp_path)
-    assert tried(runs, "digits")["n"].to_dict() == {"digits": 1, "lr": 1}
-    frame = by_recipe(run for run in runs if "tried" not in run.name)
+    for name in ("a", "b-seed1"):
+        make_run(tmp_path, name, BASE.replace(seed=1), 84)
+    frame = by_recipe(finished_runs(tmp_path))
     assert frame["n"].to_dict() == {"b": 1} and np.isnan(frame.loc["b", "sd"])
+
+
+def test_an_old_recipe_says_what_it_has_other_than_todays_of_its_name(trials):
+    frame = by_recipe(other_runs(finished_runs(trials), []))
+    other = f"epochs {BASE.epochs + 1} instead of {BASE.epochs}"
+    assert frame["other than today's recipe of that name"].tolist() == ["", other]
+    (trials / "digits" / "metrics.json").unlink()
+    assert "other than today's recipe of that name" not in by_recipe(other_runs(finished_runs(trials), []))
+
+
+def test_a_run_called_tried_for_no_recipe_is_another_run(tmp_path):
+    run = make_run(tmp_path, "nobody-tried-this", BASE)
+    assert [other.name for other in other_runs(finished_runs(tmp_path), [])] == [run.name]
 
 
 def test_histories_of_one_name_are_numbered_and_empty_ones_left_out(tmp_path):
@@ -180,17 +170,6 @@ def test_histories_of_one_name_are_numbered_and_empty_ones_left_out(tmp_path):
     (tmp_path / "y" / "same" / "history.csv").unlink()
     found = histories(finished_runs(tmp_path / "x", tmp_path / "y", tmp_path / "z"))
     assert {name: len(history) for name, history in found.items()} == {"same": 2, "same (2)": 4}
-
-
-def test_a_setting_that_has_gone_since_is_told_too(trials):
-    run = next(run for run in finished_runs(trials) if run.name == "digits-tried-code")
-    run.config_path.write_text(run.config_path.read_text().replace('"epochs"', '"whitening_of_old": 3, "epochs"'))
-    assert tried([run], "digits").loc["code", "differs in"] == "whitening_of_old 3 (no setting any more)"
-
-
-def test_where_nothing_was_tried_there_is_nothing_to_show(tmp_path):
-    make_run(tmp_path, "digits", BASE)
-    assert tried(finished_runs(tmp_path), "digits").empty and tried([]).empty
 
 
 def test_other_runs_stand_in_no_table_and_were_not_tried(trials):
