@@ -24,10 +24,12 @@ from kit.sources.testfile import (
 
 __all__ = [
     "CLASSES",
+    "DIGITS",
     "SPLITS",
     "CompetitionTest",
     "Dataset",
     "Split",
+    "classes_of",
     "find_competition_test",
     "load",
     "load_competition_test",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+DIGITS = tuple(map(str, range(10)))
 SPLITS = ("paper", "holdout")
 HOLDOUT_FRACTION = 0.16  # the paper's 84:16, taken from the training images
 
@@ -70,15 +73,29 @@ def load(source: str | Path = "auto") -> Dataset:
     """
     if source == "digits":
         return _digits()
-    if source == "auto":
-        found = places.find_dataset() or _download(places.local_data())
-    else:
-        place = Path(source).expanduser()
-        found = places.find_form(place)
-        if found is None:
-            state = "holds no CIFAR-10" if place.is_dir() else "does not exist"
-            raise KitError(f"{place} {state}; pass a folder with {places.FORMS}, or auto, or digits")
+    found = (places.find_dataset() or _download(places.local_data())) if source == "auto" else _found(Path(source))
     return imagefolder.read(found) if imagefolder.holds_images(found) else official.read(found)
+
+
+def classes_of(source: str | Path = "auto") -> tuple[str, ...]:
+    """The classes that `load` would find, without reading an image or downloading anything.
+
+    Raises:
+        KitError: nothing usable there.
+    """
+    if source == "digits":
+        return DIGITS
+    found = places.find_dataset() if source == "auto" else _found(Path(source))
+    return imagefolder.classes_in(found) if found and imagefolder.holds_images(found) else CLASSES
+
+
+def _found(place: Path) -> Path:
+    place = place.expanduser()
+    found = places.find_form(place)
+    if found is None:
+        state = "holds no CIFAR-10" if place.is_dir() else "does not exist"
+        raise KitError(f"{place} {state}; pass a folder with {places.FORMS}, or auto, or digits")
+    return found
 
 
 def split(dataset: Dataset, how: str, seed: int) -> Split:
@@ -131,9 +148,8 @@ def _digits() -> Dataset:
     images = large.round().to(torch.uint8).expand(-1, 3, -1, -1).contiguous()
     labels = torch.from_numpy(digits.target).long()
     train, test = _stratified(labels, _DIGITS_TEST_FRACTION, seed=0)
-    classes = tuple(str(name) for name in digits.target_names)
     source = "scikit-learn's handwritten digits, enlarged to 32x32"
-    return Dataset(images[train], labels[train], images[test], labels[test], classes, source)
+    return Dataset(images[train], labels[train], images[test], labels[test], DIGITS, source)
 
 
 def _download(folder: Path) -> Path:

@@ -1,28 +1,22 @@
 """Sweeps: `python -m kit run --table 1 --seeds 3` trains every row with every seed, and goes on where it was cut."""
 
 import os
-import re
-import shutil
 import statistics
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import pandas as pd
 import torch
 
-from kit import files
 from kit.data import load
 from kit.errors import KitError
 from kit.interrupt import Stopped, StopRequest
 from kit.jobs import Job, run_jobs, slots
+from kit.keeping import keep_record
 from kit.notebook import notebook_path
 from kit.precision import precision
-from kit.records import RESULTS
-from kit.run import Run
-from kit.sources.places import workspace
 from kit.trials import Sweep, Trial, planned
 
 
@@ -196,32 +190,6 @@ def table_in_words(sweep: Sweep) -> str:
         frame[name] = ["" if pd.isna(value) else form.format(value) for value in frame[name]]
     words = "last epoch on the validation images, minutes of one run; the paper's figures: full scale, best epoch"
     return f"\n{heading(sweep)}\n{words}\n{frame.to_string()}"
-
-
-def keep_record(trained: Run, results: Path | None = None) -> Path:
-    """Copy a finished run's config, history and metrics to `results` (default: notebooks/results), whole or not at all.
-
-    Paths of this machine are shortened to their last part.
-    """
-    target, stage = (results or RESULTS) / trained.name, workspace() / "build" / "records" / trained.name
-    shutil.rmtree(stage, ignore_errors=True)
-    config = trained.config
-    config |= {name: without_folders(config[name]) for name in ("data", "command")}
-    files.write_json(stage / "config.json", config)
-    for name in ("history.csv", "metrics.json"):
-        files.write_bytes(stage / name, (trained.folder / name).read_bytes())
-    shutil.rmtree(target, ignore_errors=True)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(stage, target)
-    except OSError as error:
-        raise KitError(f"cannot write {target}: {error.strerror}; choose a checkout that you can write to") from error
-    return target
-
-
-def without_folders(text: str) -> str:
-    """The text with every absolute path shortened to its last part."""
-    return re.sub(r"(?<![\w.])/(?:[^/\s]+/)*([^/\s]+)", r"\1", text)
 
 
 def push(sweep: Sweep, competition: str | None, dry_run: bool) -> None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kit import parameters
-from kit.data import CLASSES
+from kit.data import classes_of
 from kit.errors import KitError
 from kit.experiments import TABLES, Experiment, at_scale, table_named
 from kit.model import check_budget
 from kit.parameters import Settings
 from kit.recipe import PAPER, RECIPES, RULES, Recipe, recipe_named
+from kit.records import recipe_of
 from kit.rules import Rule
 from kit.run import Run
 
@@ -36,16 +37,21 @@ class Trial:
         return Run(self.name)
 
     @property
+    def begun(self) -> bool:
+        """Whether the folder holds a run of this very recipe."""
+        return self.run.config_path.is_file() and recipe_of(self.run) == self.recipe
+
+    @property
     def finished(self) -> bool:
-        """Whether the folder holds this very recipe's finished run."""
-        return self.run.finished and self.run.recipe == self.recipe
+        """Whether that run has ended."""
+        return self.begun and self.run.finished
 
     @property
     def state(self) -> str:
         """What there is of it, in words."""
         if not self.run.config_path.is_file():
             return "to do"
-        if self.run.recipe != self.recipe:
+        if not self.begun:
             return "another recipe's run"
         return "done" if self.finished else f"goes on after {len(self.run.history)} of {self.recipe.epochs} epochs"
 
@@ -133,13 +139,12 @@ def planned(options: Namespace) -> Sweep:
     epochs = settings.recipe.epochs if "epochs" in given else None
     scale = 1.0 if options.arch_scale is None else _SCALE.check("arch-scale", options.arch_scale)
     trials = tuple(
-        _trial(experiment, seed, epochs, scale, given.get("split"))
+        _trial(experiment, seed, epochs, scale, settings, given.get("split"))
         for seed in parse_seeds(options.seeds) for experiment in experiments
     )  # fmt: skip
     for trial in trials[: len(experiments)]:
         _check_trial(trial)
-    for trial in trials:
-        _check_data(trial, settings.data)
+    _check_data([trial for trial in trials if trial.begun], settings.data)
     jobs = None if options.jobs is None else _JOBS.check("jobs", options.jobs)
     return Sweep(title, trials, settings, jobs, _scale_in_words(experiments, epochs, scale))
 
@@ -182,17 +187,20 @@ def _experiment(row: str) -> Experiment:
     return replace(next(known, Experiment(row, row)), label=row)
 
 
-def _trial(experiment: Experiment, seed: int, epochs: int | None, scale: float, split: str | None) -> Trial:
+def _trial(
+    experiment: Experiment, seed: int, epochs: int | None, scale: float, settings: Settings, split: str | None
+) -> Trial:
+    """A run whose name says what makes its figures others than those of the row's own run."""
     row = experiment.row
     recipe = at_scale(row, epochs, scale).replace(seed=seed, split=split)
-    name = row
-    if recipe.epochs != RECIPES[row].epochs:
-        name += f"-{epochs}epochs"
-    if scale != 1:
-        name += f"-x{scale:g}"
-    if recipe.split != RECIPES[row].split:
-        name += f"-{recipe.split}"
-    return Trial(experiment, recipe, f"{name}-seed{seed}")
+    words = [
+        f"{epochs}epochs" if recipe.epochs != RECIPES[row].epochs else "",
+        f"x{scale:g}" if scale != 1 else "",
+        recipe.split if recipe.split != RECIPES[row].split else "",
+        settings.data if settings.data == "digits" else "",
+        settings.amp if settings.amp != "auto" else "",
+    ]
+    return Trial(experiment, recipe, "-".join([row, *filter(None, words), f"seed{seed}"]))
 
 
 def _check_trial(trial: Trial) -> None:
@@ -202,11 +210,11 @@ def _check_trial(trial: Trial) -> None:
         raise KitError(f"{trial.experiment.row}: {error}") from None
 
 
-def _check_data(trial: Trial, data: str) -> None:
-    """Refuse a run trained on digits where CIFAR-10 is wanted, and the other way round: the recipes may be the same."""
-    if trial.run.config_path.is_file() and trial.run.recipe == trial.recipe:
-        is_cifar = trial.run.config["classes"] == list(CLASSES)
-        if is_cifar == (data == "digits"):
+def _check_data(begun: Sequence[Trial], data: str) -> None:
+    """Refuse to go on with runs of other images: their recipes do not tell them apart."""
+    classes = list(classes_of(data)) if begun else []
+    for trial in begun:
+        if trial.run.config["classes"] != classes:
             raise KitError(f"{trial.run.folder} was trained on other images than data {data!r}: move it away first")
 
 

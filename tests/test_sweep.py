@@ -16,9 +16,11 @@ import nbformat
 import pytest
 import torch
 from conftest import ROOT
+from PIL import Image
 
-from kit import jobs, sweep, trials
+from kit import jobs, keeping, sweep, trials
 from kit.__main__ import build_parser, main
+from kit.data import CLASSES, load
 from kit.errors import KitError
 from kit.experiments import TABLES, at_scale
 from kit.interrupt import StopRequest
@@ -40,9 +42,11 @@ def names(*words):
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """An own folder for runs/, build/ and the results that are kept."""
-    for module in ("kit.run", "kit.sweep", "kit.remote.kernel"):
+    for module in ("kit.run", "kit.remote.kernel"):
         monkeypatch.setattr(f"{module}.workspace", lambda: tmp_path)
-    monkeypatch.setattr(sweep, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(keeping, "RESULTS", tmp_path / "results")
+    monkeypatch.delenv("CIFAR10_DIR", raising=False)
+    monkeypatch.setattr("kit.sources.places.workspace", lambda: tmp_path)
     return tmp_path
 
 
@@ -75,6 +79,9 @@ def test_names_say_row_scale_and_seed():
     assert names("--rows", "epochs-300", "--epochs", "20") == ["epochs-300-20epochs-seed1"]
     assert names("--rows", "adam", "--epochs", "200", "--arch-scale", "1") == ["adam-seed1"]
     assert names("--rows", "adam", "--split", "holdout") == ["adam-holdout-seed1"]
+    assert names("--rows", "adam,digits", "--data", "digits") == ["adam-digits-seed1", "digits-digits-seed1"]
+    assert names("--rows", "adam", "--data", "digits", "--amp", "fp32") == ["adam-digits-fp32-seed1"]
+    assert names("--rows", "adam", "--amp", "auto") == names("--rows", "adam") == ["adam-seed1"]
 
 
 @pytest.mark.parametrize(
@@ -164,8 +171,29 @@ def test_what_cannot_be_meant_is_one_sentence_and_starts_nothing(
     assert not (workspace / "runs").exists()
 
 
-def test_a_run_of_other_images_is_not_taken_for_this_sweeps(workspace):
-    write_finished(plan("--rows", "paper", "--data", "digits").trials[0])
+@pytest.fixture
+def leaves(tmp_path):
+    """An image folder of ten classes that are not CIFAR-10's, an image each."""
+    for part in ("train", "test"):
+        for number in range(10):
+            folder = tmp_path / "leaves" / part / f"leaf-{number}"
+            folder.mkdir(parents=True)
+            Image.new("RGB", (32, 32), (number, 0, 0)).save(folder / "1.png")
+    return tmp_path / "leaves"
+
+
+def test_a_run_of_other_images_is_not_taken_for_this_sweeps(workspace, leaves):
+    write_finished(plan("--rows", "paper").trials[0], classes=list(CLASSES))
+    assert plan("--rows", "paper", "--data", "auto").unfinished == []
+    with pytest.raises(KitError, match=r"paper-seed1 was trained on other images than data '.*leaves'"):
+        plan("--rows", "paper", "--data", str(leaves))
+
+
+def test_a_sweep_on_any_ten_classes_goes_on(workspace, leaves):
+    words = ["--rows", "paper,sgd", "--data", str(leaves)]
+    done, _ = plan(*words).trials
+    write_finished(done, classes=list(load(leaves).classes))
+    assert [trial.name for trial in plan(*words).unfinished] == ["sgd-seed1"]
     with pytest.raises(KitError, match="paper-seed1 was trained on other images than data 'auto'"):
         plan("--rows", "paper")
 
@@ -381,14 +409,55 @@ def test_kept_records_are_whole_and_name_no_folder_of_this_machine(workspace):
     folder = write_finished(trial, data="image folder /home/ada/my data/cifar, decoded at an earlier start",
                             command="train.py --data=/home/ada/cifar --run sgd-seed1")  # fmt: skip
     for _ in range(2):  # a record that is there already is replaced
-        kept = sweep.keep_record(Run(trial.name))
+        kept = keeping.keep_record(Run(trial.name))
         assert sorted(path.name for path in kept.iterdir()) == ["config.json", "history.csv", "metrics.json"]
-    assert kept == workspace / "results" / "sgd-seed1"
+        assert list(kept.parent.iterdir()) == [kept]
+    assert kept == workspace / "results" / "sgd-digits-seed1"
     config = json.loads((kept / "config.json").read_text())
     assert not re.search(r"(?<!\w)/", config["data"] + config["command"])
     assert config["command"] == "train.py --data=cifar --run sgd-seed1"
     assert config["recipe"] == trial.recipe.as_dict()
     assert (kept / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
+
+
+def test_a_record_of_another_recipe_or_of_other_images_is_not_replaced(workspace):
+    (trial,) = plan("--rows", "sgd", "--data", "digits").trials
+    folder = write_finished(trial)
+    kept = keeping.keep_record(trial.run)
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    for changed, sentence in (
+        ({"recipe": trial.recipe.replace(lr=0.5).as_dict()}, "is the record of another recipe: move it away"),
+        ({"classes": list(CLASSES)}, "is the record of other images: move it away"),
+    ):
+        shutil.rmtree(folder)
+        write_finished(trial, **changed)
+        with pytest.raises(KitError, match=sentence):
+            keeping.keep_record(trial.run)
+        assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+
+
+@pytest.mark.parametrize("failing", ["history.csv", "exchange"])
+def test_a_record_that_cannot_be_replaced_stays_as_it_was(workspace, monkeypatch, failing):
+    (trial,) = plan("--rows", "sgd", "--data", "digits").trials
+    folder = write_finished(trial, accuracy=40.0)
+    kept = keeping.keep_record(trial.run)
+    shutil.rmtree(folder)
+    write_finished(trial, accuracy=60.0)
+    if failing == "history.csv":
+        (folder / failing).unlink()
+    else:
+        replace = os.replace
+
+        def refuse(source, target):
+            if Path(source).name == "new":
+                raise OSError(28, "No space left on device")
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(KitError, match=r"cannot keep .*sgd-digits-seed1 as "):
+        keeping.keep_record(trial.run)
+    assert Run(kept).metrics["last_accuracy"] == 40.0
+    assert list(kept.parent.iterdir()) == [kept]
 
 
 def test_a_dry_push_writes_a_kernel_for_every_unfinished_run_and_sends_nothing(workspace, monkeypatch, capsys):
@@ -403,16 +472,16 @@ def test_a_dry_push_writes_a_kernel_for_every_unfinished_run_and_sends_nothing(w
     assert "5 runs written" in capsys.readouterr().out
     kernels = {folder.name: folder for folder in (workspace / "build" / "kernels").iterdir()}
     assert len(kernels) == 5
-    folder = kernels["kit-adam-3epochs-x0-25-seed2"]
+    folder = kernels["kit-adam-3epochs-x0-25-digits-seed2"]
     notebook = nbformat.read(folder / f"{folder.name}.ipynb", 4)
     (cell,) = [c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", ())]
     values = {}
     exec(cell.source, values)
     settings = check("train", {name: value for name, value in values.items() if name != "__builtins__"})
     assert settings.recipe == at_scale("adam", 3, 0.25).replace(seed=2)
-    assert (settings.run, settings.data) == ("adam-3epochs-x0.25-seed2", "digits")
-    sources = json.loads((kernels["kit-sgd-3epochs-x0-25-seed1"] / "kernel-metadata.json").read_text())
-    assert sources["dataset_sources"] == ["your-user-name/kit-run-sgd-3epochs-x0-25-seed1"]
+    assert (settings.run, settings.data) == ("adam-3epochs-x0.25-digits-seed2", "digits")
+    sources = json.loads((kernels["kit-sgd-3epochs-x0-25-digits-seed1"] / "kernel-metadata.json").read_text())
+    assert sources["dataset_sources"] == ["your-user-name/kit-run-sgd-3epochs-x0-25-digits-seed1"]
 
 
 def test_a_push_that_cannot_work_is_refused_before_anything_is_written(workspace):
@@ -460,7 +529,7 @@ def wait_until(happened, process, seconds=240):
 
 def test_six_runs_killed_twice_end_as_six_finished_runs_and_one_table(copy):
     words = ["--rows", "digits,quick", "--seeds", "3", "--epochs", "2", "--jobs", "2", "--keep"]
-    folders = [copy / "runs" / f"{row}-2epochs-x0.125-seed{s}" for s in (1, 2, 3) for row in ("digits", "quick")]
+    folders = [copy / "runs" / f"{row}-2epochs-x0.125-digits-seed{s}" for s in (1, 2, 3) for row in ("digits", "quick")]
 
     def finished():
         return {f: (f / "metrics.json") for f in folders if (f / "metrics.json").is_file()}
@@ -497,8 +566,8 @@ def test_six_runs_killed_twice_end_as_six_finished_runs_and_one_table(copy):
 
 def test_asked_to_end_a_sweep_lets_its_run_save_and_says_how_to_go_on(copy):
     words = ["--rows", "quick,digits", "--epochs", "400"]
-    folder = copy / "runs" / "digits-400epochs-x0.125-seed1"
-    other = copy / "runs" / "quick-400epochs-x0.125-seed1"
+    folder = copy / "runs" / "digits-400epochs-x0.125-digits-seed1"
+    other = copy / "runs" / "quick-400epochs-x0.125-digits-seed1"
     other.mkdir(parents=True)
     config = {"recipe": RECIPES["quick"].as_dict(), "classes": [str(digit) for digit in range(10)]}
     (other / "config.json").write_text(json.dumps(config))

@@ -51,7 +51,7 @@ def read(folder: Path) -> Dataset:
         KitError: not ten classes, other classes in test than in train, an empty class, a file that is no
             image, an image of another size than 32x32.
     """
-    classes = _classes(folder)
+    classes = classes_in(folder)
     train, test = (_list_files(folder / part, classes) for part in _PARTS)
     fingerprint = _fingerprint(folder, classes, train + test)
     tensors = imagecache.load(folder, fingerprint)
@@ -62,7 +62,12 @@ def read(folder: Path) -> Dataset:
     return Dataset(**tensors, classes=classes, source=f"image folder {folder}")
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
+def classes_in(folder: Path) -> tuple[str, ...]:
+    """The names of the ten classes of an image folder, in alphabetical order.
+
+    Raises:
+        KitError: not ten, or other ones in test than in train.
+    """
     train, test = (_subfolders(folder / part) for part in _PARTS)
     for part, names in zip(_PARTS, (train, test), strict=True):
         if len(names) != _CLASS_COUNT:

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.agreement --data data --arch tiny --epochs 2
 
-Everything but network and length is the paper's recipe. Finished runs of the same recipe below --folder are read and not
-trained again, so that several calls can share the seeds; `--keep` copies their records to notebooks/results/agreement/.
+Everything but network and length is the paper's recipe. Finished runs of the same recipe below --folder are read and
+not trained again, so that several calls can share the seeds; `--keep` copies their records to
+notebooks/results/agreement/.
 """
 
 import argparse
@@ -16,13 +17,13 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from kit import files
 from kit.data import Dataset, load
+from kit.keeping import keep_record
 from kit.paperway import PaperWay
 from kit.precision import default_device
 from kit.recipe import PAPER, Recipe
 from kit.records import RESULTS
 from kit.run import Run, describe_machine
 from kit.significance import difference
-from kit.sweep import keep_record
 from kit.train import train
 
 SEEDS = (1, 2, 3, 4, 5)
