@@ -49,7 +49,7 @@ def difference_tables(found: Sequence[Repetition]) -> str:
 
 def gap_tables(found: Sequence[Repetition]) -> str:
     """How far accuracy on training images and on validation images lie apart, by the number of epochs."""
-    return _sections(found, "epochs", comparisons.gaps) or _not_run_yet(["epochs"])
+    return _sections(found, "epochs", comparisons.gaps, _against) or _not_run_yet(["epochs"])
 
 
 def tried_tables(runs: Sequence[Run]) -> str:
@@ -73,7 +73,7 @@ def readme_tables(folder: Path = RESULTS) -> str:
         INTRODUCTION,
         "" if others.empty else markdown(others),
         *(_sections(found, name, _with_verdicts, _where) for name in TABLES),
-        _sections(found, "epochs", comparisons.gaps, heading="Training against validation"),
+        _sections(found, "epochs", comparisons.gaps, _against, heading="Training against validation"),
         _not_run_yet([name for name in TABLES if name not in {each.name for each in found}]),
         tried_tables(runs) if bases(runs) else "",
     ]

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -23,10 +23,11 @@ from kit.records import (
     settings_of,
 )
 from kit.run import Run
-from kit.significance import Difference, difference, holm, mean_interval, verdict
+from kit.significance import WORDS, Difference, difference, holm, mean_interval, verdict
 
 NAN = float("nan")
 LAST = "last epoch (%)"
+GAP_WORDS = ("larger", "smaller")
 OTHER = "other than today's recipe of that name"
 SETTINGS = ("arch", "optimizer", "lr", "lookahead_k", "augment", "cutout", "mixup_alpha", "label_smoothing", "seed")
 
@@ -94,14 +95,20 @@ def differences(repetition: Repetition) -> pd.DataFrame:
     Rows are compared seed by seed where one has all seeds of the other, and then over their common seeds, which `test`
     counts; others by Welch's test. Holm's correction is over this table, and the verdict goes by it.
     """
+    return _against_reference(repetition, accuracy_by_seed)
+
+
+def _against_reference(
+    repetition: Repetition, by_seed: Callable[[Iterable[Run]], dict[int, float]], words: tuple[str, str] = WORDS
+) -> pd.DataFrame:
     reference = reference_row(repetition)
-    against = accuracy_by_seed(repetition.runs[reference.row])
+    against = by_seed(repetition.runs[reference.row])
     others = [e for e in repetition.table.experiments if e.row in repetition.runs and e.row != reference.row]
-    found = [difference(accuracy_by_seed(repetition.runs[e.row]), against) for e in others]
-    return compared([e.label for e in others], found)
+    found = [difference(by_seed(repetition.runs[e.row]), against) for e in others]
+    return compared([e.label for e in others], found, words)
 
 
-def compared(labels: Sequence, found: Sequence[Difference]) -> pd.DataFrame:
+def compared(labels: Sequence, found: Sequence[Difference], words: tuple[str, str] = WORDS) -> pd.DataFrame:
     """A row a difference, by its label: points with interval, test, p-values with and without Holm's correction over
     all of them, and the verdict that goes by the corrected one.
     """
@@ -116,7 +123,7 @@ def compared(labels: Sequence, found: Sequence[Difference]) -> pd.DataFrame:
         },
         index=pd.Index(labels, name=""),
     )
-    verdicts = [verdict(each, p) for each, p in zip(found, frame["p (Holm)"], strict=True)]
+    verdicts = [verdict(each, p, words) for each, p in zip(found, frame["p (Holm)"], strict=True)]
     return frame.assign(verdict=pd.Series(verdicts, index=frame.index, dtype=object))
 
 
@@ -128,21 +135,24 @@ def accuracy_by_seed(runs: Iterable[Run]) -> dict[int, float]:
 def gaps(repetition: Repetition) -> pd.DataFrame:
     """How much better each row knows its training images, without augmentation, than the validation images.
 
-    The gap, training minus validation accuracy of the last epoch, is in points; `sd` is its standard deviation.
+    The gap, training minus validation accuracy of the last epoch, is in points; `sd` is its standard deviation. Each is
+    compared with that of `reference_row`, the paper's 200 epochs where they ran, as accuracies are in `differences`.
     """
     rows = []
     for experiment in repetition.table.experiments:
         runs = repetition.runs.get(experiment.row, ())
-        figures, apart = figures_of(runs), gap_of_each(runs)
+        figures, apart = figures_of(runs), list(gap_by_seed(runs).values())
         figures |= {"validation (%)": figures[LAST], "gap": _mean(apart), "sd": _deviation(apart)}
         rows.append({"": experiment.label} | figures)
     columns = ["epochs", "training, plain (%)", "validation (%)", "gap", "sd", "n"]
-    return pd.DataFrame(rows).set_index("")[columns]
+    frame = pd.DataFrame(rows).set_index("")[columns].join(_against_reference(repetition, gap_by_seed, GAP_WORDS))
+    frame.loc[reference_row(repetition).label, "verdict"] = "reference"
+    return frame.drop(columns=["p", "p (Holm)"])
 
 
-def gap_of_each(runs: Iterable[Run]) -> list[float]:
-    """Accuracy on the training images without augmentation minus that on the validation images, in points, a run."""
-    return [run.metrics["train_accuracy"] - run.metrics["last_accuracy"] for run in runs]
+def gap_by_seed(runs: Iterable[Run]) -> dict[int, float]:
+    """Accuracy on the training images without augmentation minus that on the validation images, in points, by seed."""
+    return {settings_of(run)["seed"]: run.metrics["train_accuracy"] - run.metrics["last_accuracy"] for run in runs}
 
 
 def single_runs(runs: Iterable[Run]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from scipy import stats
 CONFIDENCE = 0.95
 ALIKE = 1e-9  # points: rounding, where an image more or less is 0.01
 NAN = float("nan")
+WORDS = ("better", "worse")  # of accuracies
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -82,12 +83,13 @@ def holm(p: ArrayLike) -> np.ndarray:
     return corrected
 
 
-def verdict(found: Difference, corrected: float) -> str:
+def verdict(found: Difference, corrected: float, words: tuple[str, str] = WORDS) -> str:
     """What a difference says, in words.
 
     Args:
         found: the difference.
         corrected: its p-value after correction for the family.
+        words: for the first being higher, and lower.
     """
     if not found.seeds:
         return "nothing to compare with"
@@ -97,4 +99,4 @@ def verdict(found: Difference, corrected: float) -> str:
         return "no spread: cannot tell" if abs(found.points) > ALIKE else "no difference"
     if corrected >= 1 - CONFIDENCE:
         return "within noise"
-    return "better" if found.points > 0 else "worse"
+    return words[0] if found.points > 0 else words[1]

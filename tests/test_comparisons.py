@@ -128,7 +128,22 @@ def test_gaps_are_training_without_augmentation_minus_validation(tmp_path):
     assert frame["gap"].tolist()[:3] == pytest.approx([1, 2, 3])
     assert frame["sd"].tolist()[:3] == pytest.approx([0, 0, 0])
     assert (frame.iloc[1]["training, plain (%)"], frame.iloc[1]["validation (%)"]) == (64, 62)
-    assert frame.iloc[3]["n"] == 0 and np.isnan(frame.iloc[3]["gap"])
+    assert frame.iloc[3]["n"] == 0 and np.isnan(frame.iloc[3]["gap"]) and pd.isna(frame.iloc[3]["verdict"])
+
+
+def test_gaps_are_compared_seed_by_seed_with_that_of_the_200_epochs(tmp_path):
+    apart = {"epochs-100": [4.0, 4.1, 4.3], "paper": [5.0, 5.2, 5.1], "epochs-250": [5.1, 5.0, 5.3],
+             "epochs-300": [9.0, 9.3, 9.2]}  # fmt: skip
+    for row, values in apart.items():
+        for seed, gap in enumerate(values, start=1):
+            recipe = RECIPES[row].replace(seed=seed)
+            make_run(tmp_path, f"{row}-{seed}", recipe, 60 + seed**2, gap=gap)
+    frame = gaps(repeated(tmp_path, "epochs"))
+    assert frame["verdict"].tolist() == ["smaller", "reference", "within noise", "larger"]
+    assert frame["difference"].dropna().tolist() == pytest.approx([-2.9 / 3, 0.1 / 3, 12.2 / 3])
+    low, high = frame.loc["300 epochs", ["low", "high"]]  # of 4.0, 4.1 and 4.1, whose deviation is sqrt(1/300)
+    half = 4.302653 * np.sqrt(1 / 300) / np.sqrt(3)
+    assert (low, high) == pytest.approx((12.2 / 3 - half, 12.2 / 3 + half), abs=1e-6)
 
 
 @pytest.fixture

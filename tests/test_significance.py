@@ -79,6 +79,8 @@ def test_the_verdict_goes_by_the_corrected_p_value(sign, corrected, words):
     found = difference(OTHER, {seed: value - sign for seed, value in noisy.items()})
     assert found.p < 0.001
     assert verdict(found, corrected) == words
+    gap = {"better": "larger", "worse": "smaller"}
+    assert verdict(found, corrected, ("larger", "smaller")) == gap.get(words, words)
 
 
 def test_holm_by_hand():

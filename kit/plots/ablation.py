@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kit.comparisons import gap_of_each
+from kit.comparisons import gap_by_seed
 from kit.plots.style import COLORS, styled
 from kit.plots.training import placeholder
 from kit.records import FINAL, Repetition
@@ -76,7 +76,7 @@ def accuracy_gaps(found: Sequence[Repetition]) -> Figure:
 
 
 def _gaps(axes: Axes, repetition: Repetition) -> None:
-    gaps = {runs[0].metrics["epochs"]: gap_of_each(runs) for runs in repetition.runs.values()}
+    gaps = {runs[0].metrics["epochs"]: list(gap_by_seed(runs).values()) for runs in repetition.runs.values()}
     means = [fmean(apart) for apart in gaps.values()]
     spreads = [stdev(apart) if len(apart) > 1 else 0 for apart in gaps.values()]
     points = [(epochs, gap) for epochs, apart in gaps.items() for gap in apart]
