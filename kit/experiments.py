@@ -150,15 +150,14 @@ def scales_of(recipe: Recipe, row: str) -> list[tuple[int, float]]:
     ]
 
 
-def belongs(recipe: Recipe, row: str, arch_scale: float = 1.0) -> bool:
-    """Whether a run's recipe is the row's at the given scale and at some length, whatever its seed and split."""
-    arch = parse(recipe.arch)
-    return any(_scaled(parse(own.arch), arch_scale) == arch for _, own in _lengths(recipe, row))
+def is_about_epochs(row: str) -> bool:
+    """Whether the row differs from the paper's final configuration by its number of epochs alone."""
+    return RECIPES[row] != PAPER and RECIPES[row].replace(epochs=PAPER.epochs) == PAPER
 
 
 def _share(row: str) -> float:
     """The row's epochs as a multiple of the paper's 200, where it is about its epochs."""
-    return RECIPES[row].epochs / PAPER.epochs if row.startswith("epochs-") else 1.0
+    return RECIPES[row].epochs / PAPER.epochs if is_about_epochs(row) else 1.0
 
 
 def _lengths(recipe: Recipe, row: str) -> Iterator[tuple[int, Recipe]]:

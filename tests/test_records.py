@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_runs import DIGITS, make_run, make_table
 
-from kit.experiments import ARCH_SCALES, TABLES, at_scale, belongs, scales_of
+from kit.experiments import ARCH_SCALES, TABLES, at_scale, is_about_epochs, scales_of
 from kit.model import parse
 from kit.recipe import PAPER, RECIPES
 from kit.records import all_repetitions, data_of, finished_runs, recipe_of, repetitions
@@ -20,7 +20,6 @@ ROWS = sorted({row for table in TABLES.values() for row in table.rows})
 def test_what_a_scale_made_of_a_row_is_found_again(row, epochs, arch_scale):
     recipe = at_scale(row, epochs, arch_scale).replace(seed=7, split="holdout")
     assert (epochs, arch_scale) in scales_of(recipe, row)
-    assert belongs(recipe, row, arch_scale)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -28,7 +27,12 @@ def test_no_row_is_taken_for_another(row):
     alike = {"table2-cutout": "paper"}
     for other in ROWS:
         same = alike.get(other, other) == alike.get(row, row)
-        assert belongs(RECIPES[row], other) == (same or {row, other} <= {"paper", *TABLES["epochs"].rows})
+        fits = 1.0 in {arch_scale for _, arch_scale in scales_of(RECIPES[row], other)}
+        assert fits == (same or {row, other} <= {"paper", *TABLES["epochs"].rows})
+
+
+def test_the_rows_about_their_epochs_are_those_of_that_table_but_the_final_one():
+    assert {row for row in RECIPES if is_about_epochs(row)} == {"epochs-100", "epochs-250", "epochs-300"}
 
 
 def test_a_changed_setting_belongs_nowhere():

@@ -1,6 +1,6 @@
 """Figures of an ablation: the curves of a table's rows, and how far training and validation lie apart."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
 import matplotlib.pyplot as plt
@@ -26,9 +26,13 @@ def table_curves(found: Sequence[Repetition]) -> Figure:
     """
     if not found:
         return placeholder("no table of the paper has two rows to compare yet")
+    return _panels(found, _curves)
+
+
+def _panels(found: Sequence[Repetition], draw: Callable[[Axes, Repetition], None]) -> Figure:
     figure, grid = plt.subplots(len(found), 1, figsize=(9.5, 3.4 * len(found)), squeeze=False)
     for axes, repetition in zip(grid[:, 0], found, strict=True):
-        _curves(axes, repetition)
+        draw(axes, repetition)
     return figure
 
 
@@ -69,10 +73,7 @@ def accuracy_gaps(found: Sequence[Repetition]) -> Figure:
     own = [repetition for repetition in found if repetition.name == "epochs"]
     if not own:
         return placeholder("no two lengths have run yet")
-    figure, grid = plt.subplots(len(own), 1, figsize=(9.5, 3.4 * len(own)), squeeze=False)
-    for axes, repetition in zip(grid[:, 0], own, strict=True):
-        _gaps(axes, repetition)
-    return figure
+    return _panels(own, _gaps)
 
 
 def _gaps(axes: Axes, repetition: Repetition) -> None:
