@@ -81,7 +81,7 @@ def _run(options: argparse.Namespace) -> None:
 
     if options.list:
         list_recipes()
-    elif trials.make_a_sweep(options):
+    elif trials.asks_for_sweep(options):
         from kit.sweep import run
 
         run(options)

@@ -81,9 +81,9 @@ class Progress:
 
     def __init__(self, sweep: Sweep, places: int, stop: StopRequest, keep: bool):
         self.sweep, self.places, self.stop, self.keep = sweep, places, stop, keep
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, str] = sweep.conflicts
         self._trials = {trial.name: trial for trial in sweep.trials}
-        self._waiting = {trial.name for trial in sweep.unfinished}
+        self._waiting = {trial.name for trial in sweep.unfinished} - set(self.failures)
         self._began: dict[str, float] = {}
         self._resumed = {trial.name for trial in sweep.trials if trial.run.config_path.is_file()}
         self._seconds: dict[str, float] = {}  # of whole runs, as this sweep measured them
@@ -91,10 +91,11 @@ class Progress:
             self._keep(trial)
 
     def jobs(self) -> list[Job]:
-        """The unfinished runs with the parameters of their notebooks."""
+        """The unfinished runs that have no other recipe's folder, with the parameters of their notebooks."""
         settings = self.sweep.settings
         shared = {"data": settings.data, "amp": settings.amp, "compile": settings.compile}
-        return [Job(trial.run.folder, trial.parameters() | shared) for trial in self.sweep.unfinished]
+        waiting = [trial for trial in self.sweep.unfinished if trial.name in self._waiting]
+        return [Job(trial.run.folder, trial.parameters() | shared) for trial in waiting]
 
     def beginning(self, places: Sequence[Mapping[str, str]], gpus: int) -> str:
         """The line before the first start."""
@@ -196,14 +197,16 @@ def push(sweep: Sweep, competition: str | None, dry_run: bool) -> None:
     """Send every unfinished run to Kaggle as a kernel of its own; what is begun here goes on there.
 
     Raises:
-        KitError: a name is too long for Kaggle or the data is only here, told before anything is sent; or Kaggle
-            refuses one, which ends the sending, as it takes few kernels at a time.
+        KitError: a name is too long for Kaggle, the data is only here, or a folder holds another recipe's run, told
+            before anything is sent; or Kaggle refuses one, which ends the sending, as it takes few kernels at a time.
     """
     from kit.remote import kernel
 
     settings, unfinished = sweep.settings, sweep.unfinished
     if settings.data not in ("auto", "digits"):
         raise KitError(f"a kernel does not see data {settings.data!r} of this machine: leave --data out")
+    if conflicts := list(sweep.conflicts.values()):
+        raise KitError(conflicts[0])
     shared = {"data": settings.data, "amp": settings.amp, "compile": settings.compile, "max_hours": settings.max_hours}
     begun = {trial.name: trial.name if trial.run.checkpoint_path.is_file() else None for trial in unfinished}
     for name, checkpoint in begun.items():

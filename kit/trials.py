@@ -3,21 +3,29 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 from kit import parameters
 from kit.data import classes_of
 from kit.errors import KitError
-from kit.experiments import TABLES, Experiment, at_scale, table_named
+from kit.experiments import ARCH_SCALES, TABLES, Experiment, at_scale, table_named
 from kit.model import check_budget
 from kit.parameters import Settings
 from kit.recipe import PAPER, RECIPES, RULES, Recipe, recipe_named
-from kit.records import recipe_of
+from kit.records import differences_in_recipe, recipe_of
 from kit.rules import Rule
 from kit.run import Run
 
 OPTIONS = ("seeds", "arch_scale", "jobs", "keep", "push", "dry_run", "competition")  # what only a sweep takes
 SHARED = ("data", "amp", "compile", "max_hours", "epochs", "split")  # parameters that all its runs share
+_ELSEWHERE = {
+    "gpus": "a sweep gives every run one GPU: leave --gpus out (--jobs says how many runs at once)",
+    "run": "a sweep names its runs by row, scale and seed: leave --run out",
+    "resume": "a sweep always goes on: leave --resume out, and remove the folder of a run that shall start over",
+    "seed": "a sweep takes its seeds together: use --seeds, where 7, is the seed 7 alone",
+    "recipe": "a sweep takes its recipes together: use --rows",
+}
 _SCALE = Rule("factor on every layer's channels", float, low=0, open_low=True)
 _JOBS = Rule("runs at once", int, low=1)
 _SEED = RULES["seed"]
@@ -47,12 +55,18 @@ class Trial:
         return self.begun and self.run.finished
 
     @property
+    def conflict(self) -> str | None:
+        """Why it cannot run: another recipe's run has its folder."""
+        if self.begun or not self.run.config_path.is_file():
+            return None
+        differences = differences_in_recipe(self.run, self.recipe, aside=())
+        return f"{self.run.folder} holds a run of another recipe ({differences}): move it away first"
+
+    @property
     def state(self) -> str:
         """What there is of it, in words."""
-        if not self.run.config_path.is_file():
-            return "to do"
         if not self.begun:
-            return "another recipe's run"
+            return "another recipe's run" if self.conflict else "to do"
         return "done" if self.finished else f"goes on after {len(self.run.history)} of {self.recipe.epochs} epochs"
 
     def differences(self) -> str:
@@ -91,6 +105,11 @@ class Sweep:
         return [trial for trial in self.trials if not trial.finished]
 
     @property
+    def conflicts(self) -> dict[str, str]:
+        """The reasons why runs cannot be done, by name."""
+        return {trial.name: reason for trial in self.trials if (reason := trial.conflict)}
+
+    @property
     def experiments(self) -> list[Experiment]:
         """The rows, each once, in order."""
         return list(dict.fromkeys(trial.experiment for trial in self.trials))
@@ -110,13 +129,14 @@ def add_options(parser: ArgumentParser) -> None:
     group.add_argument("--competition", help="whose data a pushed sweep gets, if not the usual one")
 
 
-def make_a_sweep(options: Namespace) -> bool:
+def asks_for_sweep(options: Namespace) -> bool:
     """Whether the options of `run` name the rows of a sweep.
 
     Raises:
-        KitError: it does not, but has options that only a sweep takes.
+        KitError: it does not, but has options that only a sweep takes; or it has options that exclude each other.
     """
     if options.table is not None or options.rows is not None:
+        _check_place(options)
         return True
     for name in OPTIONS:
         if getattr(options, name) is not None:
@@ -124,26 +144,38 @@ def make_a_sweep(options: Namespace) -> bool:
     return False
 
 
+def _check_place(options: Namespace) -> None:
+    """Refuse what is about this machine in a sweep for Kaggle, and the other way round."""
+    if options.competition is not None and not options.push:
+        raise KitError("--competition says whose data a pushed sweep gets: add --push, or leave it out")
+    if options.push and options.keep:
+        raise KitError("--keep copies what has ended here: leave it out with --push, and give it once all is pulled")
+    if options.push and options.jobs is not None:
+        raise KitError("--jobs is about this machine: leave it out with --push, which makes every run a kernel")
+
+
 def planned(options: Namespace) -> Sweep:
     """The sweep that a command line asks for, checked before anything starts.
 
     Raises:
         KitError: a table, row, seed, scale or number is refused, a parameter is not one that the runs of a sweep can
-            share, or a network is over the budget.
+            share, two rows are one recipe, a network is over the budget, or a run was trained on other images.
     """
     title, experiments = _experiments(options.table, options.rows)
     given = parameters.given(options)
-    if strange := [name for name in given if name not in SHARED]:
-        raise KitError(f"{strange[0]} is not for a sweep, whose rows say it (all runs share: {', '.join(SHARED)})")
+    if strange := next((name for name in given if name not in SHARED), None):
+        usual = f"{strange} is not for a sweep, whose rows say it (all runs share: {', '.join(SHARED)})"
+        raise KitError(_ELSEWHERE.get(strange, usual))
     settings = parameters.check("train", given)
     epochs = settings.recipe.epochs if "epochs" in given else None
-    scale = 1.0 if options.arch_scale is None else _SCALE.check("arch-scale", options.arch_scale)
+    scale = _arch_scale(options.arch_scale)
     trials = tuple(
         _trial(experiment, seed, epochs, scale, settings, given.get("split"))
         for seed in parse_seeds(options.seeds) for experiment in experiments
     )  # fmt: skip
     for trial in trials[: len(experiments)]:
         _check_trial(trial)
+    _check_distinct(trials[: len(experiments)])
     _check_data([trial for trial in trials if trial.begun], settings.data)
     jobs = None if options.jobs is None else _JOBS.check("jobs", options.jobs)
     return Sweep(title, trials, settings, jobs, _scale_in_words(experiments, epochs, scale))
@@ -203,6 +235,30 @@ def _trial(
     return Trial(experiment, recipe, "-".join([row, *filter(None, words), f"seed{seed}"]))
 
 
+def _arch_scale(given: Any) -> float:
+    scale = 1.0 if given is None else _SCALE.check("arch-scale", given)
+    if scale not in ARCH_SCALES:
+        nearest = min(ARCH_SCALES, key=lambda each: abs(each - scale))
+        raise KitError(
+            f"arch-scale has to be a multiple of 1/64 or 1/100 up to {max(ARCH_SCALES):g}, as tables of the runs look "
+            f"for no other, not {scale}; the nearest is {nearest}"
+        )
+    return scale
+
+
+def _check_distinct(trials: Sequence[Trial]) -> None:
+    """Refuse rows that are one recipe, since a table of them would compare a recipe with itself."""
+    for first, second in combinations(trials, 2):
+        if first.recipe == second.recipe:
+            rows = first.experiment.row, second.experiment.row
+            if RECIPES[rows[0]] == RECIPES[rows[1]]:
+                raise KitError(f"{' and '.join(rows)} are one recipe: leave one of them out with --rows")
+            raise KitError(
+                f"{' and '.join(rows)} become one recipe at this scale: give more --epochs (multiples of 4 keep every "
+                "row apart), another --arch-scale, or leave one of them out with --rows"
+            )
+
+
 def _check_trial(trial: Trial) -> None:
     try:
         check_budget(trial.recipe.build_model())
@@ -225,5 +281,5 @@ def _scale_in_words(experiments: Sequence[Experiment], epochs: int | None, scale
         changed.append(f"{epochs} epoch{'s' * (epochs > 1)} in place of {', '.join(map(str, sorted(lengths)))}")
     if scale != 1:
         changed.append(f"channels x {scale:g}")
-    shrunk = scale < 1 or (epochs or PAPER.epochs) < min(lengths)
+    shrunk = scale <= 1 and (epochs is None or epochs <= min(lengths))
     return f"{'shrunk' if shrunk else 'changed'}: {', '.join(changed)}" if changed else ""

@@ -22,7 +22,7 @@ from kit import jobs, keeping, sweep, trials
 from kit.__main__ import build_parser, main
 from kit.data import CLASSES, load
 from kit.errors import KitError
-from kit.experiments import TABLES, at_scale
+from kit.experiments import TABLES, at_scale, scales_of
 from kit.interrupt import StopRequest
 from kit.parameters import check
 from kit.recipe import RECIPES
@@ -100,13 +100,42 @@ def test_a_table_is_every_row_with_every_seed_and_all_rows_before_the_next_seed(
 
 @pytest.mark.parametrize("table", TABLES)
 def test_the_notebook_makes_of_its_parameters_the_recipe_that_was_planned(table):
-    for words in (("--epochs", "3", "--arch-scale", "0.25", "--split", "holdout"), ()):
+    for words in (("--epochs", "4", "--arch-scale", "0.25", "--split", "holdout"), ()):
         for trial in plan("--table", table, "--seeds", "2,", *words).trials:
             settings = check("train", trial.parameters())
             assert settings.recipe == trial.recipe
             assert settings.run == trial.name
             if not words:
                 assert trial.recipe == RECIPES[trial.experiment.row].replace(seed=2)
+
+
+def test_multiples_of_four_epochs_keep_every_row_of_a_table_apart_and_its_share_exact():
+    for table in TABLES:
+        assert len(plan("--table", table, "--epochs", "4").trials) == len(TABLES[table].rows)
+    lengths = [trial.recipe.epochs for trial in plan("--table", "epochs", "--epochs", "12").trials]
+    assert lengths == [6, 12, 15, 18]  # of 100, 200, 250 and 300
+
+
+@pytest.mark.parametrize("scale", [0.015625, 0.33, 0.75, 1.5])
+def test_a_scale_that_is_taken_is_one_at_which_records_are_found(scale):
+    row = "paper" if scale < 1 else "quick"
+    (trial,) = plan("--rows", row, "--arch-scale", str(scale)).trials
+    assert scale in [found for _, found in scales_of(trial.recipe, row)]
+
+
+@pytest.mark.parametrize(
+    ("words", "scale"),
+    [
+        (["paper", "--arch-scale", "0.5"], "shrunk: channels x 0.5"),
+        (["quick", "--arch-scale", "1.5"], "changed: channels x 1.5"),
+        (["quick", "--arch-scale", "1.5", "--epochs", "1"], "changed: 1 epoch in place of 8, channels x 1.5"),
+        (["paper", "--epochs", "300"], "changed: 300 epochs in place of 200"),
+        (["paper", "--epochs", "200"], ""),
+    ],
+    ids=str,
+)
+def test_only_what_became_smaller_is_called_shrunk(words, scale):
+    assert plan("--rows", *words).scale == scale
 
 
 def test_a_dry_run_lists_what_there_is_and_starts_nothing(workspace, monkeypatch, capsys):
@@ -151,7 +180,21 @@ def test_a_dry_run_lists_what_there_is_and_starts_nothing(workspace, monkeypatch
         (["--table", "1", "--epochs", "0"], "epochs has to be a whole number from 1, not 0"),
         (["--table", "1", "--epochs", "2.5"], "epochs has to be a whole number from 1, not 2.5"),
         (["--table", "1", "--lr", "0.1"], "lr is not for a sweep"),
-        (["--table", "1", "--seed", "3"], "seed is not for a sweep"),
+        (["--table", "1", "--seed", "3"], "use --seeds, where 7, is the seed 7 alone"),
+        (["--table", "1", "--gpus", "2"], "a sweep gives every run one GPU: leave --gpus out"),
+        (["--table", "1", "--run", "mine"], "leave --run out"),
+        (["--table", "1", "--resume", "False"], "a sweep always goes on: leave --resume out"),
+        (["--table", "1", "--recipe", "sgd"], "use --rows"),
+        (["--table", "1", "--competition", "x"], "--competition says whose data a pushed sweep gets: add --push"),
+        (["--table", "1", "--push", "--keep"], "leave it out with --push"),
+        (["--table", "1", "--push", "--jobs", "2"], "leave it out with --push"),
+        (["--table", "epochs", "--epochs", "1"], "epochs-100 and paper become one recipe at this scale"),
+        (["--table", "epochs", "--epochs", "2"], "paper and epochs-250 become one recipe at this scale"),
+        (["--table", "epochs", "--epochs", "3"], "epochs-250 and epochs-300 become one recipe at this scale"),
+        (["--rows", "paper,table2-cutout"], "paper and table2-cutout are one recipe: leave one of them out"),
+        (["--table", "1", "--arch-scale", "0.3333"], "a multiple of 1/64 or 1/100 up to 2"),
+        (["--table", "1", "--arch-scale", "0.3333"], "not 0.3333; the nearest is 0.33"),
+        (["--table", "1", "--arch-scale", "2.5"], "not 2.5; the nearest is 2.0"),
         (["--table", "1", "--max_hours", "-1"], "max_hours"),
         (["--table", "1", "--data", "/nowhere"], "/nowhere does not exist"),
         (["--table", "1", "--data", "digits", "--amp", "fp16"], "amp fp16 needs a GPU"),
@@ -371,6 +414,20 @@ def test_a_notebook_that_fails_after_its_training_is_a_failure(programs, capsys)
     assert f"{sgd.name}: 50.00 %," in out
 
 
+@pytest.mark.parametrize("recorded", [{"lr": 0.5}, {"a_setting_that_has_gone": 1}], ids=str)
+def test_a_folder_of_another_recipe_is_a_failure_that_starts_no_process(programs, capsys, recorded):
+    words = ["--rows", "paper,sgd", "--data", "digits"]
+    paper, sgd = plan(*words).trials
+    write_finished(paper, recipe=paper.recipe.as_dict() | recorded)
+    programs |= {"sgd": finishes(sgd)}
+    assert main(["run", *words]) == 2
+    out = capsys.readouterr().out
+    assert re.search(rf"^failed: {paper.name}: .* holds a run of another recipe \({next(iter(recorded))} ", out, re.M)
+    assert f"{paper.name}: started" not in out and sgd.finished
+    assert main(["run", *words, "--push", "--dry-run"]) == 2
+    assert "holds a run of another recipe" in capsys.readouterr().err
+
+
 def test_a_record_that_cannot_be_kept_is_told_and_stops_nothing(workspace, programs, capsys):
     words = ["--rows", "paper,sgd", "--data", "digits"]
     paper, sgd = plan(*words).trials
@@ -576,7 +633,7 @@ def test_asked_to_end_a_sweep_lets_its_run_save_and_says_how_to_go_on(copy):
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(120) == 128 + signal.SIGTERM
     output = (copy / "output.txt").read_text()
-    assert "holds a run of another recipe (epochs 8, not 400" in output  # and the sweep went on to the next
+    assert "holds a run of another recipe (epochs 8 instead of 400" in output  # and the sweep went on to the next
     assert "stopped by SIGTERM: 0 of 2 runs finished, what had begun is saved; the same command goes on" in output
     run = Run(folder)
     assert run.load_checkpoint()["rows"] == run.history.to_dict("records") and not run.finished
