@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from kit import comparisons, files
+from kit.agreement import MINUS, agreement, agreement_runs, comparisons_of
 from kit.errors import KitError
 from kit.experiments import TABLES
 from kit.records import RESULTS, Repetition, all_repetitions, device_of, finished_runs
@@ -30,6 +31,7 @@ FORMS = {
     **dict.fromkeys(("p", "p (Holm)"), ".2g"),
     "minutes": ".1f",
     "difference": "+.2f",
+    MINUS: "+.2f",
 }
 
 
@@ -64,6 +66,15 @@ def _tried_table(frame: pd.DataFrame) -> str:
     return f"{frame['images'].iloc[0]}.\n\n{markdown(frame.drop(columns='images'))}"
 
 
+def agreement_tables(folder: Path | None = None) -> str:
+    """The engine beside float32 and the paper's own way, from the records below `folder` (default: those kept)."""
+    found = comparisons_of(agreement_runs(folder))
+    parts = [f"{words}.\n\n{markdown(agreement(runs))}" for words, runs in found.items()]
+    if not parts:
+        return "Not run yet: `python -m tests.benchmarks.agreement --keep`."
+    return "\n\n".join(["### The engine and the paper's own way of training", *parts])
+
+
 def readme_tables(folder: Path = RESULTS) -> str:
     """The README's results, all of them from the records in `folder`."""
     runs = finished_runs(folder)
@@ -76,6 +87,7 @@ def readme_tables(folder: Path = RESULTS) -> str:
         _sections(found, "epochs", comparisons.gaps, _against, heading="Training against validation"),
         _not_run_yet([name for name in TABLES if name not in {each.name for each in found}]),
         tried_tables(runs) if bases(runs) else "",
+        agreement_tables(folder / "agreement") if agreement_runs(folder / "agreement") else "",
     ]
     return "\n\n".join(filter(None, parts))
 

@@ -160,7 +160,7 @@ def _trained_on(run: Run) -> str:
 def device_of(run: Run) -> str:
     """The hardware that trained a run and the type of its matrix products, in words."""
     config = run.config
-    processes = f"{config['processes']} x " if config["processes"] > 1 else ""
+    processes = f"{config['processes']} x " if config.get("processes", 1) > 1 else ""
     threads = f"{config['threads']} thread{'s' if config['threads'] > 1 else ''}"
     return f"{processes}{config['device']}, {threads}, {config['amp']}"
 

@@ -6,8 +6,10 @@ import pandas as pd
 from kit import files
 from kit.data import CLASSES
 from kit.experiments import TABLES, at_scale
+from kit.recipe import PAPER
 from kit.run import Run
 
+SMALL = PAPER.replace(arch="tiny", epochs=2)
 DIGITS = tuple(map(str, range(10)))
 
 
@@ -44,3 +46,22 @@ def make_table(folder, name, accuracies, epochs=2, arch_scale=0.125, **given):
         for seed, accuracy in enumerate(values, start=1):
             recipe = at_scale(row, epochs, arch_scale).replace(seed=seed)
             make_run(folder, f"{row}-{epochs}-{arch_scale}-seed{seed}", recipe, accuracy, **given)
+
+
+def make_agreement(folder, accuracies, recipe=SMALL, data="image folder data"):
+    """Runs as tests/benchmarks/agreement.py leaves them: by way a list whose place is the seed, from 1."""
+    for way, values in accuracies.items():
+        for seed, accuracy in enumerate(values, start=1):
+            run = make_run(folder, f"{way}-seed{seed}", recipe.replace(seed=seed), accuracy)
+            files.write_json(run.config_path, run.config | {"data": data})
+            if way == "paper-way":
+                _leave_what_the_papers_loop_writes(run)
+
+
+def _leave_what_the_papers_loop_writes(run):
+    config = {k: run.config[k] for k in ("recipe", "data", "amp", "device", "threads", "commit", "command")}
+    files.write_json(run.config_path, config | {"way": "A network that trains and predicts in the paper's way."})
+    columns = ["epoch", "train_loss", "validation_accuracy", "seconds", "images_per_second"]
+    run.save_history(run.history[columns].to_dict("records"))
+    figures = {k: run.metrics[k] for k in ("last_accuracy", "wall_seconds")}
+    files.write_json(run.folder / "metrics.json", figures)

@@ -5,7 +5,7 @@ import shutil
 import jupytext
 import pytest
 from conftest import ROOT
-from made_up_runs import DIGITS, make_run, make_table
+from made_up_runs import DIGITS, make_agreement, make_run, make_table
 from matplotlib.figure import Figure
 
 from kit import ablation, comparisons, records
@@ -140,10 +140,11 @@ def places(tmp_path, monkeypatch):
 
 
 def test_the_notebook_without_any_run_says_so_everywhere(places):
-    tables, differences, curves, gaps, gap_figure, tries, singles, others = run_notebook()
+    tables, differences, curves, gaps, gap_figure, tries, agreement, singles, others = run_notebook()
     assert tables.data.count("- `python -m kit run --table ") == len(TABLES)
     assert differences.data == "No table has two rows to compare yet."
     assert "--table epochs --seeds 3" in gaps.data and "RECIPE-tried-WHAT yet" in tries.data
+    assert agreement.data == "Not run yet: `python -m tests.benchmarks.agreement --keep`."
     assert singles.empty
     for figure in (curves, gap_figure, others):
         assert isinstance(figure, Figure) and "yet" in figure.axes[0].texts[0].get_text()
@@ -163,6 +164,18 @@ def test_the_notebook_with_the_demo_alone(places):
     *_, singles, others = run_notebook()
     assert singles.loc["demo", "last epoch (%)"] == "99.72"
     assert [text.get_text() for text in others.axes[0].get_legend().get_texts()] == ["demo"]
+
+
+def test_records_of_the_agreement_stand_in_their_own_table_alone(places):
+    make_agreement(places / "results" / "agreement", {"engine": [60, 61], "paper-way": [60.5, 60.7]})
+    make_run(places / "results", "demo", RECIPES["digits"], 99)
+    *_, agreement, singles, _others = run_notebook()
+    assert "| the paper's own way | 60.60 |" in agreement.data and singles.index.tolist() == ["demo"]
+    text = ablation.readme_tables(places / "results")
+    assert agreement.data in text and text.count("60.60") == 1
+    shutil.copytree(places / "results" / "agreement", places / "runs")  # beside the other runs they break nothing
+    *_, singles, _others = run_notebook()
+    assert set(singles.index) == {"demo", "engine-seed1", "engine-seed2"}
 
 
 def test_the_notebook_with_a_sweep_draws_a_panel_a_table(places, swept):
