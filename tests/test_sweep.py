@@ -63,7 +63,7 @@ def write_finished(trial, accuracy=50.0, **config):
     words = {"recipe": trial.recipe.as_dict(), "data": "digits", "classes": classes, "command": "a notebook"} | config
     (folder / "config.json").write_text(json.dumps(words))
     (folder / "history.csv").write_text("epoch,validation_accuracy\n1,50.0\n")
-    figures = {"last_accuracy": accuracy, "wall_seconds": 120.0, "parameters": 1000}
+    figures = {"last_accuracy": accuracy, "best_accuracy": accuracy + 1, "wall_seconds": 120.0, "parameters": 1000}
     (folder / "metrics.json").write_text(json.dumps(figures))
     return folder
 
@@ -456,9 +456,12 @@ def test_the_table_holds_mean_deviation_and_the_papers_figure(workspace):
     row = frame.loc["table1-2222"]
     assert row["mean %"] == pytest.approx(sum(accuracies.values()) / 3)
     assert row["sd"] == pytest.approx(statistics.stdev(accuracies.values()))
+    assert row["best epoch %"] == pytest.approx(row["mean %"] + 1)
     assert (row["paper %"], row["parameters"], row["minutes"]) == (95.7, 1000, 2.0)
     text = sweep.table_in_words(planned)
-    assert "shrunk: 2 epochs in place of 200" in text and "52.17" in text
+    assert "shrunk: 2 epochs in place of 200" in text and "52.17" in text and "53.17" in text
+    assert "the validation images of the paper split, beside the best epoch" in text
+    assert "of the holdout split" in sweep.table_in_words(plan("--rows", "paper", "--split", "holdout"))
 
 
 def test_kept_records_are_whole_and_name_no_folder_of_this_machine(workspace):
