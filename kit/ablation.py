@@ -23,7 +23,8 @@ INTRODUCTION = """\
 Written by `python -m kit.ablation` from the records in [notebooks/results](notebooks/results): our accuracies on the
 validation images, means over n seeds with the standard deviation and the 95 % t-interval of the last epoch. The paper's
 figures are best epochs at full scale; those of a shrunk scale compare with each other only. Differences are points
-against the row marked as the reference, the verdict by t-tests with Holm's correction at 5 %."""
+against the row marked as the reference, over the common seeds where one of the two has all seeds of the other; the
+verdict is by t-tests with Holm's correction at 5 %."""
 FORMS = {
     **dict.fromkeys(("n", "epochs", "cutout", "lookahead_k", "seed"), ".0f"),
     **dict.fromkeys(("lr", "mixup_alpha", "label_smoothing"), "g"),

@@ -86,7 +86,7 @@ plots.accuracy_gaps(found)
 #
 # Variants of a recipe that were run on the way to it, the longest and the most accurate first, each against the recipe
 # of the same length. What differs is read from the runs' records. The recipe was chosen on the very test images that
-# judge the others here, so its lead flatters it: new seeds take the luck of the seeds out of it, not that of the images.
+# judge the others here, so its lead flatters it: new seeds take the luck of the seeds out of it, not the images'.
 
 # %%
 Markdown(ablation.tried_tables(runs))
