@@ -18,7 +18,8 @@ from typing import Any, TextIO
 
 from kit.errors import KitError
 from kit.interrupt import StopRequest
-from kit.notebook import ROOT, execute
+from kit.machine import environment_of_child
+from kit.notebook import execute
 
 LOG = "sweep.log"
 _POLL_SECONDS = 0.2
@@ -90,12 +91,10 @@ def run_jobs(jobs: Sequence[Job], places: Sequence[Mapping[str, str]], stop: Sto
 
 def _start(job: Job, place: Mapping[str, str]) -> subprocess.Popen:
     job.folder.mkdir(parents=True, exist_ok=True)
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | place | {"PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "kit.jobs", str(job.folder), json.dumps(dict(job.parameters)), str(os.getpid())]
     with (job.folder / LOG).open("a") as log:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment_of_child(place)
         )
 
 

@@ -5,7 +5,6 @@ and the host waiting for the loss and for every parameter's gradient norm at eac
 made faster, and nothing slower. Network, Lookahead and hyper-parameters are the kit's, so that only the way differs.
 """
 
-import os
 from collections.abc import Callable, Iterator
 
 import torch
@@ -16,6 +15,7 @@ from torchvision import transforms
 
 from kit.augment import MEAN, STD
 from kit.lookahead import Lookahead
+from kit.machine import usable_cores
 from kit.recipe import Recipe
 
 
@@ -62,11 +62,6 @@ class PILImages(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.transform(Image.fromarray(self.data[index])), self.labels[index]
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class PaperWay:

@@ -12,6 +12,7 @@ from kit.data import load
 from kit.errors import KitError
 from kit.interrupt import Stopped, StopRequest
 from kit.jobs import run_jobs, slots
+from kit.machine import usable_cores
 from kit.notebook import notebook_path
 from kit.precision import precision
 from kit.progress import Progress
@@ -53,7 +54,7 @@ def train_all(sweep: Sweep, keep: bool) -> None:
         if not gpus:
             precision(torch.device("cpu"), sweep.settings.amp)
         load(sweep.settings.data)  # once for all: what is missing is told, downloaded or decoded before they start
-    places = slots(sweep.jobs or max(len(gpus), 1), gpus, cores())
+    places = slots(sweep.jobs or max(len(gpus), 1), gpus, usable_cores())
     with StopRequest(sweep.settings.hours) as stop:
         progress = Progress(sweep, len(places), stop, keep)
         print(progress.beginning(places, len(gpus)), flush=True)
@@ -144,11 +145,6 @@ def devices() -> list[str]:
     count = torch.cuda.device_count()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
     return visible.split(",")[:count]
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def plan_in_words(sweep: Sweep) -> Iterator[str]:

@@ -9,7 +9,7 @@ from distributed_training import RECIPE, STEPS, one_step
 
 from kit.distributed import World
 from kit.errors import KitError
-from kit.launch import launch, side_by_side, stream, torchrun
+from kit.launch import launch, stream, torchrun
 from kit.parameters import Settings, as_arguments
 from kit.run import Run
 
@@ -87,21 +87,6 @@ def test_an_interrupt_lets_the_processes_save_and_waits_for_them(capfd, heeded_i
     with pytest.raises(KeyboardInterrupt):
         stream([sys.executable, "-c", child])
     assert capfd.readouterr().out.split() == ["training", "saved"]
-
-
-def test_two_seeds_train_side_by_side(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    recipe = RECIPE.replace(epochs=1, batch_size=128)
-    settings = Settings(recipe, "digits", data="digits", run=str(tmp_path / "run"), amp="fp32")
-    runs = side_by_side(settings, [7, 8])
-    assert [(run.name, run.recipe.seed, run.finished) for run in runs] == [
-        ("run-seed7", 7, True),
-        ("run-seed8", 8, True),
-    ]
-    out = capfd.readouterr().out
-    assert all(f"seed {seed}:    1/1" in out for seed in (7, 8))
-    with pytest.raises(KitError, match="seeds have to be at most 2, one a GPU of this machine, not 3"):
-        side_by_side(settings, [1, 2, 3])
 
 
 def test_more_gpus_than_there_are_is_one_sentence(monkeypatch, digits):
