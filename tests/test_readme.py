@@ -6,7 +6,9 @@ import shlex
 import pytest
 from conftest import ROOT
 
+from kit import trials
 from kit.__main__ import build_parser
+from kit.experiments import TABLES
 from kit.parameters import NOTEBOOKS, check, from_arguments, literal
 
 README = (ROOT / "README.md").read_text()
@@ -21,6 +23,15 @@ def commands(*start):
     return found
 
 
+SWEEPS = [words for words in commands("python", "-m", "kit", "run") if {"--table", "--rows"} & set(words)]
+
+
+@pytest.fixture
+def no_runs(tmp_path, monkeypatch):
+    """A workspace without runs, where nothing depends on the images of this machine."""
+    monkeypatch.setattr("kit.run.workspace", lambda: tmp_path)
+
+
 def test_the_two_commands_come_first():
     assert BLOCKS[0].strip() == "pip install -r requirements.txt && python -m kit demo"
     assert BLOCKS[1].strip() == "pip install -r requirements.txt && pytest"
@@ -31,6 +42,23 @@ def test_the_command_line_takes_it(words):
     options = build_parser().parse_args(words[3:])
     given = {name: value for name, value in vars(options).items() if name in NOTEBOOKS["train"] and value is not None}
     check("train", given)
+
+
+@pytest.mark.parametrize("words", SWEEPS, ids=" ".join)
+def test_a_sweep_can_be_planned(words, no_runs):
+    options = build_parser().parse_args(words[3:])
+    assert trials.asks_for_sweep(options)
+    sweep = trials.planned(options)
+    rows = len(TABLES[options.table].rows) if options.table else len(options.rows.split(","))
+    assert len(sweep.trials) == rows * len(trials.parse_seeds(options.seeds))
+
+
+def test_the_run_folders_that_it_names_are_those_of_its_sweeps(no_runs):
+    section = README[README.index("## Sweeps") : README.index("## On Kaggle")]
+    names = re.findall(r"`([\w.-]+-seed\d+)`", section)
+    sweeps = [trials.planned(build_parser().parse_args(words[3:])) for words in SWEEPS]
+    assert names
+    assert set(names) <= {trial.name for sweep in sweeps for trial in sweep.trials}
 
 
 @pytest.mark.parametrize("words", commands("papermill"), ids=" ".join)
