@@ -7,9 +7,10 @@ from tempfile import TemporaryDirectory
 
 from kit import files
 from kit.errors import KitError
-from kit.records import RESULTS, recipe_of
+from kit.records import RESULTS, settings_of
 from kit.run import Run
 
+_KIND = "classes", "way"  # where one of them differs, the figures are of another experiment
 _COPIED = ("history.csv", "metrics.json")
 
 
@@ -45,11 +46,11 @@ def without_folders(text: str) -> str:
 def _refuse_another(trained: Run, kept: Run) -> None:
     if not kept.config_path.is_file():
         return
-    recipe = recipe_of(kept)
-    if recipe is None or recipe != recipe_of(trained):
-        raise KitError(f"{kept.folder} is the record of another recipe: move it away, or give the run another name")
-    if kept.config["classes"] != trained.config["classes"]:
-        raise KitError(f"{kept.folder} is the record of other images: move it away, or give the run another name")
+    remedy = "move it away, or give the run another name"
+    if settings_of(kept) != settings_of(trained):
+        raise KitError(f"{kept.folder} is the record of another recipe: {remedy}")
+    if any(kept.config.get(name) != trained.config.get(name) for name in _KIND):
+        raise KitError(f"{kept.folder} is the record of other images or of another way of training: {remedy}")
 
 
 def _copy(trained: Run, folder: Path) -> None:

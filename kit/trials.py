@@ -270,7 +270,7 @@ def _check_data(begun: Sequence[Trial], data: str) -> None:
     """Refuse to go on with runs of other images: their recipes do not tell them apart."""
     classes = list(classes_of(data)) if begun else []
     for trial in begun:
-        if trial.run.config["classes"] != classes:
+        if trial.run.config.get("classes") != classes:
             raise KitError(f"{trial.run.folder} was trained on other images than data {data!r}: move it away first")
 
 

@@ -487,7 +487,9 @@ def test_a_record_of_another_recipe_or_of_other_images_is_not_replaced(workspace
     before = {path.name: path.read_bytes() for path in kept.iterdir()}
     for changed, sentence in (
         ({"recipe": trial.recipe.replace(lr=0.5).as_dict()}, "is the record of another recipe: move it away"),
-        ({"classes": list(CLASSES)}, "is the record of other images: move it away"),
+        ({"classes": list(CLASSES)}, "is the record of other images or of another way"),
+        ({"way": "the paper's own"}, "is the record of other images or of another way of training: move it away"),
+        ({"recipe": trial.recipe.as_dict() | {"a_setting_that_has_gone": 1}}, "is the record of another recipe"),
     ):
         shutil.rmtree(folder)
         write_finished(trial, **changed)
