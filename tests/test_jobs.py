@@ -1,0 +1,113 @@
+"""Trainings side by side: how they share a machine, and what failures, stops and kills do to the others."""
+
+import fcntl
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kit import jobs
+from kit.errors import KitError
+from kit.interrupt import StopRequest
+
+
+def test_jobs_take_gpus_in_turn_or_share_the_cores(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in jobs.slots(5, ["2", "5"], 8)] == ["2", "5", "2", "5", "2"]
+    assert jobs.slots(3, [], 8) == [{"OMP_NUM_THREADS": "2"}] * 3
+    assert jobs.slots(4, [], 2) == [{"OMP_NUM_THREADS": "1"}] * 4
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert jobs.slots(1, [], 8) == [{"OMP_NUM_THREADS": "5"}]
+
+
+class Record:
+    """Keeps what run_jobs tells, and starts small programs in the place of trainings."""
+
+    def __init__(self, monkeypatch, programs):
+        self.programs, self.places, self.ends, self.most = programs, {}, {}, 0
+        self._running = set()
+        monkeypatch.setattr(jobs, "_POLL_SECONDS", 0.01)
+        monkeypatch.setattr(jobs, "_start", self._start)
+
+    def _start(self, job, place):
+        job.folder.mkdir(exist_ok=True)
+        with (job.folder / jobs.LOG).open("a") as log:
+            return subprocess.Popen([sys.executable, "-c", self.programs[job.name]], stdout=log, stderr=log)
+
+    def began(self, job, place):
+        self.places[job.name] = place["CUDA_VISIBLE_DEVICES"]
+        self._running.add(job.name)
+        self.most = max(self.most, len(self._running))
+        assert len({self.places[name] for name in self._running}) == len(self._running), "two runs on one GPU"
+
+    def ended(self, job, failure):
+        self._running.remove(job.name)
+        self.ends[job.name] = failure
+
+    def run(self, folder, gpus, stop):
+        todo = [jobs.Job(folder / name, {}) for name in self.programs]
+        jobs.run_jobs(todo, jobs.slots(len(gpus), gpus, 1), stop, self.began, self.ended)
+
+
+def test_one_runs_failure_is_told_and_the_others_run(tmp_path, monkeypatch):
+    programs = {
+        "good": "import time; time.sleep(0.3)",
+        "bad": "print('row 1'); print('error: the loss is not a number'); raise SystemExit(2)",
+        "killed": "import os; os.kill(os.getpid(), 9)",
+        "last": "pass",
+    }
+    record = Record(monkeypatch, programs)
+    record.run(tmp_path, ["2", "5"], StopRequest())
+    assert record.most == 2 and set(record.places.values()) == {"2", "5"}
+    assert list(record.places) == list(programs)
+    assert record.ends["good"] is record.ends["last"] is None
+    assert record.ends["bad"] == "the loss is not a number"
+    assert record.ends["killed"].startswith("SIGKILL ended it (see ")
+
+
+def test_out_of_time_the_running_are_asked_to_save_and_no_other_starts(tmp_path, monkeypatch):
+    saves = "import signal, time\nsignal.signal(15, lambda *_: exit(0))\nprint('up', flush=True)\ntime.sleep(60)"
+    record = Record(monkeypatch, {"first": saves, "second": saves})
+    stop = StopRequest(max_hours=2 / 3600)
+    began = time.monotonic()
+    record.run(tmp_path, ["0"], stop)
+    assert time.monotonic() - began < 30
+    assert record.ends == {"first": None} and stop.reason.startswith("max_hours")
+
+
+def test_a_second_interrupt_kills_at_once(tmp_path, monkeypatch, heeded_interrupts):
+    stays = """if True:
+        import os, signal, time
+        def ask_again(*_):
+            os.kill(os.getppid(), signal.SIGINT)
+            time.sleep(60)
+        signal.signal(signal.SIGTERM, ask_again)
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(60)
+    """
+    record, started = Record(monkeypatch, {"first": stays, "second": stays}), []
+    start = record._start
+    monkeypatch.setattr(jobs, "_start", lambda *words: started.append(start(*words)) or started[-1])
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
+        record.run(tmp_path, ["0"], stop)
+    assert [process.wait() for process in started] == [-signal.SIGKILL]
+    assert time.monotonic() - began < 50 and record.ends == {}
+
+
+def test_nobody_else_trains_in_a_folder_while_its_log_is_open_anywhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "_CLAIM_SECONDS", 0)
+    path = tmp_path / jobs.LOG
+    with path.open("a") as log:
+        jobs._claim(tmp_path, log)
+        holder = subprocess.Popen(["sleep", "60"], stdout=log)  # as a kernel that outlives its killed parent
+    with path.open("a") as log:
+        with pytest.raises(KitError, match="another process is training in"):
+            jobs._claim(tmp_path, log)
+        holder.kill()
+        holder.wait()
+        jobs._claim(tmp_path, log)
+    with path.open("a") as log:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
