@@ -16,6 +16,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from kit import files
+from kit.agreement import WAYS
 from kit.data import Dataset, load
 from kit.keeping import keep_record
 from kit.paperway import PaperWay
@@ -27,7 +28,7 @@ from kit.significance import difference
 from kit.train import train
 
 SEEDS = (1, 2, 3, 4, 5)
-ENGINE, FLOAT32, OWN = "engine", "float32", "paper-way"
+ENGINE, FLOAT32, OWN = WAYS
 
 
 def main() -> None:
