@@ -40,6 +40,22 @@ def no_network(root: str, download: bool) -> None:
     raise OSError("no route to host")
 
 
+@pytest.mark.filterwarnings("ignore:.* differ from the published md5 sums")
+def test_classes_are_told_as_load_finds_them_without_an_image(kaggle, monkeypatch):
+    own = tuple("abcdefghij")
+    write_image_folder(kaggle / "own", 1, own)
+    write_batches(kaggle / "official" / "cifar-10-batches-py")
+    found = {source: load(source).classes for source in (kaggle / "own", kaggle / "official", "digits")}
+    monkeypatch.setattr(data, "_digits", None)
+    monkeypatch.setattr(imagefolder, "read", None)
+    monkeypatch.setattr(official, "read", None)
+    assert {source: data.classes_of(source) for source in found} == found
+    assert found[kaggle / "own"] == own
+    assert data.classes_of("auto") == CLASSES
+    with pytest.raises(KitError, match="does not exist; pass a folder with"):
+        data.classes_of(kaggle / "nowhere")
+
+
 # --- auto ---
 
 

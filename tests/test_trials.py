@@ -5,11 +5,11 @@ import subprocess
 
 import planned_trials
 import pytest
-from PIL import Image
+from image_sources import write_image_folder
 
 from kit import trials
 from kit.__main__ import main
-from kit.data import CLASSES, load
+from kit.data import CLASSES
 from kit.errors import KitError
 from kit.experiments import TABLES, scales_of
 from kit.parameters import check
@@ -17,6 +17,7 @@ from kit.recipe import RECIPES
 
 workspace, on_a_cpu = planned_trials.workspace, planned_trials.on_a_cpu
 plan, write_finished = planned_trials.plan, planned_trials.write_finished
+LEAVES = tuple(f"leaf-{number}" for number in range(10))
 
 
 def names(*words):
@@ -168,12 +169,8 @@ def test_what_cannot_be_meant_is_one_sentence_and_starts_nothing(
 
 @pytest.fixture
 def leaves(tmp_path):
-    """An image folder of ten classes that are not CIFAR-10's, an image each."""
-    for part in ("train", "test"):
-        for number in range(10):
-            folder = tmp_path / "leaves" / part / f"leaf-{number}"
-            folder.mkdir(parents=True)
-            Image.new("RGB", (32, 32), (number, 0, 0)).save(folder / "1.png")
+    """An image folder of ten classes that are not CIFAR-10's."""
+    write_image_folder(tmp_path / "leaves", 1, LEAVES)
     return tmp_path / "leaves"
 
 
@@ -187,7 +184,7 @@ def test_a_run_of_other_images_is_not_taken_for_this_sweeps(workspace, leaves):
 def test_a_sweep_on_any_ten_classes_goes_on(workspace, leaves):
     words = ["--rows", "paper,sgd", "--data", str(leaves)]
     done, _ = plan(*words).trials
-    write_finished(done, classes=list(load(leaves).classes))
+    write_finished(done, classes=list(LEAVES))
     assert [trial.name for trial in plan(*words).unfinished] == ["sgd-seed1"]
     with pytest.raises(KitError, match="paper-seed1 was trained on other images than data 'auto'"):
         plan("--rows", "paper")
