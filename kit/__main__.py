@@ -4,9 +4,10 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from kit import bench, parameters, trials
+from kit import bench, parameters
 from kit.errors import KitError
 from kit.interrupt import Stopped
+from kit.trials import plan
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -41,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("demo", _demo, "the five notebooks end to end on embedded digits, without network")
     sub = add("run", _run, "explore, train, misclassification and submit on CIFAR-10; or a sweep of trainings")
     sub.add_argument("--list", action="store_true", help="list the recipes and end")
-    trials.add_options(sub)
+    plan.add_options(sub)
     parameters.add_options(sub, "train", "submit")
     bench.add_options(add("bench", bench.run, "images a second, beside the paper's own way of training"))
     _add_kaggle_options(add)
@@ -81,7 +82,7 @@ def _run(options: argparse.Namespace) -> None:
 
     if options.list:
         list_recipes()
-    elif trials.asks_for_sweep(options):
+    elif plan.asks_for_sweep(options):
         from kit.sweep import run
 
         run(options)

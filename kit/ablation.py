@@ -9,13 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from kit import comparisons, files
-from kit.agreement import MINUS, agreement, agreement_runs, comparisons_of
+from kit import files
 from kit.errors import KitError
-from kit.experiments import TABLES
-from kit.records import RESULTS, Repetition, all_repetitions, device_of, finished_runs
 from kit.run import Run
-from kit.tries import bases, tried
+from kit.tables import comparisons
+from kit.tables.agreement import MINUS, agreement, agreement_runs, comparisons_of
+from kit.tables.experiments import TABLES
+from kit.tables.records import RESULTS, Repetition, all_repetitions, device_of, finished_runs
+from kit.tables.tries import bases, tried
 
 README = RESULTS.parent.parent / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"

@@ -11,12 +11,12 @@ import torch
 from kit.data import load
 from kit.errors import KitError
 from kit.interrupt import Stopped, StopRequest
-from kit.jobs import run_jobs, slots
 from kit.machine import usable_cores
 from kit.notebook import notebook_path
 from kit.precision import precision
-from kit.progress import Progress
-from kit.trials import Sweep, planned
+from kit.trials.jobs import run_jobs, slots
+from kit.trials.plan import Sweep, planned
+from kit.trials.progress import Progress
 
 
 def run(options: Namespace) -> None:

@@ -44,8 +44,9 @@ sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py
 # %%
 from IPython.display import Markdown
 
-from kit import ablation, comparisons, plots
-from kit.records import all_repetitions, finished_runs
+from kit import ablation, plots
+from kit.tables import comparisons
+from kit.tables.records import all_repetitions, finished_runs
 
 runs = finished_runs()
 found = all_repetitions(runs)

@@ -5,9 +5,9 @@ import pandas as pd
 
 from kit import files
 from kit.data import CLASSES
-from kit.experiments import TABLES, at_scale
 from kit.recipe import PAPER
 from kit.run import Run
+from kit.tables.experiments import TABLES, at_scale
 
 SMALL = PAPER.replace(arch="tiny", epochs=2)
 DIGITS = tuple(map(str, range(10)))

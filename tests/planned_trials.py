@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from kit import keeping, trials
 from kit.__main__ import build_parser
+from kit.trials import keeping
+from kit.trials import plan as trials
 
 
 def plan(*words):

@@ -1,4 +1,4 @@
-"""kit.comparisons: the frames of the ablation against figures worked out by hand."""
+"""comparisons: the frames of the ablation against figures worked out by hand."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,8 @@ import pytest
 from made_up_runs import DIGITS, make_run, make_table
 from scipy import stats
 
-from kit.comparisons import (
+from kit.recipe import PAPER, RECIPES
+from kit.tables.comparisons import (
     accuracies,
     by_recipe,
     differences,
@@ -16,9 +17,8 @@ from kit.comparisons import (
     reference_row,
     single_runs,
 )
-from kit.experiments import TABLES
-from kit.recipe import PAPER, RECIPES
-from kit.records import all_repetitions, finished_runs, repetitions
+from kit.tables.experiments import TABLES
+from kit.tables.records import all_repetitions, finished_runs, repetitions
 
 BASE = RECIPES["digits"]
 TABLE_2 = {"table2-autoaugment": [60.0, 61.0, 63.0], "paper": [61.0, 62.5, 63.5]}

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from kit import jobs
 from kit.errors import KitError
 from kit.interrupt import StopRequest
+from kit.trials import jobs
 
 
 def test_jobs_take_gpus_in_turn_or_share_the_cores(monkeypatch):

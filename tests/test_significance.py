@@ -1,4 +1,4 @@
-"""kit.significance against formulas written out, scipy's own intervals, and the definition of Holm's correction."""
+"""Significance against formulas written out, scipy's own intervals, and the definition of Holm's correction."""
 
 import math
 from itertools import combinations
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from kit.significance import difference, holm, mean_interval, verdict
+from kit.tables.significance import difference, holm, mean_interval, verdict
 
 ROW = {1: 94.1, 2: 94.5, 3: 94.3}
 OTHER = {1: 93.8, 2: 94.0, 3: 94.1}

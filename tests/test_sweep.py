@@ -17,14 +17,15 @@ import pytest
 import torch
 from conftest import ROOT
 
-from kit import jobs, sweep
+from kit import sweep
 from kit.__main__ import build_parser, main
 from kit.errors import KitError
-from kit.experiments import TABLES, at_scale
 from kit.interrupt import StopRequest
 from kit.parameters import check
 from kit.recipe import RECIPES
 from kit.run import Run
+from kit.tables.experiments import TABLES, at_scale
+from kit.trials import jobs
 
 workspace, on_a_cpu = planned_trials.workspace, planned_trials.on_a_cpu
 plan, write_finished = planned_trials.plan, planned_trials.write_finished

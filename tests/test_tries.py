@@ -1,12 +1,12 @@
-"""kit.tries: what was tried for a recipe, against figures worked out by hand."""
+"""tries: what was tried for a recipe, against figures worked out by hand."""
 
 import numpy as np
 import pytest
 from made_up_runs import DIGITS, make_run
 
 from kit.recipe import RECIPES
-from kit.records import finished_runs
-from kit.tries import bases, tried
+from kit.tables.records import finished_runs
+from kit.tables.tries import bases, tried
 
 BASE = RECIPES["digits"]
 

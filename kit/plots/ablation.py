@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kit.comparisons import gap_by_seed
 from kit.plots.style import COLORS, styled
 from kit.plots.training import placeholder
-from kit.records import FINAL, Repetition
 from kit.run import Run
+from kit.tables.comparisons import gap_by_seed
+from kit.tables.records import FINAL, Repetition
 
 BLUE, ORANGE, BLACK = COLORS[0], COLORS[4], COLORS[6]
 

@@ -16,16 +16,16 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from kit import files
-from kit.agreement import WAYS
 from kit.data import Dataset, load
-from kit.keeping import keep_record
 from kit.paperway import PaperWay
 from kit.precision import default_device
 from kit.recipe import PAPER, Recipe
-from kit.records import RESULTS
 from kit.run import Run, describe_machine
-from kit.significance import difference
+from kit.tables.agreement import WAYS
+from kit.tables.records import RESULTS
+from kit.tables.significance import difference
 from kit.train import train
+from kit.trials.keeping import keep_record
 
 SEEDS = (1, 2, 3, 4, 5)
 ENGINE, FLOAT32, OWN = WAYS

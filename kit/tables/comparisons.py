@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kit.experiments import Experiment
 from kit.recipe import RECIPES
-from kit.records import (
+from kit.run import Run
+from kit.tables.experiments import Experiment
+from kit.tables.records import (
     FINAL,
     Repetition,
     attempt_of,
@@ -22,8 +23,7 @@ from kit.records import (
     identity_of,
     settings_of,
 )
-from kit.run import Run
-from kit.significance import WORDS, Difference, difference, holm, mean_interval, verdict
+from kit.tables.significance import WORDS, Difference, difference, holm, mean_interval, verdict
 
 NAN = float("nan")
 LAST = "last epoch (%)"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from kit import records
-from kit.comparisons import LAST, accuracy_by_seed, compared
 from kit.recipe import PAPER
-from kit.records import device_of, differences_in_recipe
 from kit.run import Run, all_runs
-from kit.significance import difference
+from kit.tables import records
+from kit.tables.comparisons import LAST, accuracy_by_seed, compared
+from kit.tables.records import device_of, differences_in_recipe
+from kit.tables.significance import difference
 
 ENGINE = "engine"
 WAYS = {ENGINE: "the engine", "float32": "the engine in float32, not compiled", "paper-way": "the paper's own way"}

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from kit.comparisons import LAST, accuracy_by_seed, compared, figures_of
 from kit.recipe import RECIPES
-from kit.records import Images, attempt_of, data_of, differences_in_recipe, settings_of
 from kit.run import Run
-from kit.significance import difference
+from kit.tables.comparisons import LAST, accuracy_by_seed, compared, figures_of
+from kit.tables.records import Images, attempt_of, data_of, differences_in_recipe, settings_of
+from kit.tables.significance import difference
 
 ITSELF, LENGTH_ALONE, NOTHING = "the recipe itself", "its epochs alone", "nothing in the recipe"
 COLUMNS = ["differs in", "epochs", LAST, "sd", "n", "difference", "verdict", "parameters", "minutes", "images"]

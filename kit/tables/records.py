@@ -12,12 +12,12 @@ from typing import Any
 
 from kit.data import CLASSES
 from kit.errors import KitError
-from kit.experiments import ARCH_SCALES, TABLES, Table, scales_of
 from kit.recipe import PAPER, RECIPES, Recipe
 from kit.run import Run, all_runs, workspace
+from kit.tables.experiments import ARCH_SCALES, TABLES, Table, scales_of
 
 FINAL = "paper"  # the row that every table has: the paper's final configuration
-RESULTS = Path(__file__).resolve().parent.parent / "notebooks" / "results"
+RESULTS = Path(__file__).resolve().parents[2] / "notebooks" / "results"
 
 
 @dataclass(frozen=True)

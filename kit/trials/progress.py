@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from kit.errors import KitError
 from kit.interrupt import StopRequest
-from kit.jobs import Job
-from kit.keeping import keep_record
-from kit.trials import Sweep, Trial
+from kit.trials.jobs import Job
+from kit.trials.keeping import keep_record
+from kit.trials.plan import Sweep, Trial
 
 
 class Progress:

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 from kit import files
 from kit.errors import KitError
-from kit.records import RESULTS, settings_of
 from kit.run import Run
+from kit.tables.records import RESULTS, settings_of
 
 _KIND = "classes", "way"  # where one of them differs, the figures are of another experiment
 _COPIED = ("history.csv", "metrics.json")

@@ -1,6 +1,6 @@
 """Trainings side by side: each the train notebook in a process of its own, on a GPU of its own where there are several.
 
-`python -m kit.jobs FOLDER PARAMETERS` is such a process; it imports no torch, which its notebook's kernel does.
+`python -m kit.trials.jobs FOLDER PARAMETERS` is such a process; it imports no torch, which its notebook's kernel does.
 """
 
 import fcntl
@@ -91,7 +91,8 @@ def run_jobs(jobs: Sequence[Job], places: Sequence[Mapping[str, str]], stop: Sto
 
 def _start(job: Job, place: Mapping[str, str]) -> subprocess.Popen:
     job.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "kit.jobs", str(job.folder), json.dumps(dict(job.parameters)), str(os.getpid())]
+    words = [str(job.folder), json.dumps(dict(job.parameters)), str(os.getpid())]
+    command = [sys.executable, "-m", "kit.trials.jobs", *words]
     with (job.folder / LOG).open("a") as log:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment_of_child(place)

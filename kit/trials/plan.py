@@ -9,13 +9,13 @@ from typing import Any
 from kit import parameters
 from kit.data import classes_of
 from kit.errors import KitError
-from kit.experiments import ARCH_SCALES, TABLES, Experiment, at_scale, table_named
 from kit.model import check_budget
 from kit.parameters import Settings
 from kit.recipe import PAPER, RECIPES, RULES, Recipe, recipe_named
-from kit.records import differences_in_recipe, recipe_of
 from kit.rules import Rule
 from kit.run import Run
+from kit.tables.experiments import ARCH_SCALES, TABLES, Experiment, at_scale, table_named
+from kit.tables.records import differences_in_recipe, recipe_of
 
 OPTIONS = ("seeds", "arch_scale", "jobs", "keep", "push", "dry_run", "competition")  # what only a sweep takes
 SHARED = ("data", "amp", "compile", "max_hours", "epochs", "split")  # parameters that all its runs share

@@ -1,0 +1,1 @@
+"""What the ablation is made of: the paper's experiments, the records of runs, and how they compare."""
