@@ -125,8 +125,8 @@ def _check_before_work(recipe: Recipe, run: Run, amp: str, device: torch.device,
         raise KitError(str(error)) from None
     if not run.config_path.is_file() or not resume:
         return
-    earlier, wanted = run.config["recipe"], recipe.as_dict()
-    if changed := [f"{k} {earlier.get(k)!r}, not {v!r}" for k, v in wanted.items() if earlier.get(k) != v]:
+    earlier, wanted = Recipe().as_dict() | run.config["recipe"], recipe.as_dict()  # settings may have been added since
+    if changed := [f"{k} {earlier[k]!r}, not {v!r}" for k, v in wanted.items() if earlier[k] != v]:
         raise KitError(
             f"{run.folder} holds a run of another recipe ({'; '.join(changed[:3])}): "
             "choose another name with run, or start over with resume False"

@@ -70,6 +70,16 @@ def test_another_recipe_does_not_overwrite_a_run(digits_run, digits, digits_reci
     assert weights(digits_run) == before
 
 
+def test_a_run_from_before_a_setting_existed_is_the_same_recipes(tmp_path, digits):
+    run = train(TINY, digits, Run(tmp_path / "run"))
+    config = run.config
+    del config["recipe"]["cutmix_alpha"]
+    files.write_json(run.config_path, config)
+    assert train(TINY, digits, run).finished
+    with pytest.raises(KitError, match="cutmix_alpha 0.0, not 0.5"):
+        train(TINY.replace(cutmix_alpha=0.5), digits, run)
+
+
 def test_starting_over_is_asked_for(tmp_path, digits):
     run = train(TINY, digits, Run(tmp_path / "run"))
     again = train(TINY.replace(lr=0.05), digits, run, resume=False)
