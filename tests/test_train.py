@@ -76,7 +76,7 @@ def test_a_run_from_before_a_setting_existed_is_the_same_recipes(tmp_path, digit
     del config["recipe"]["cutmix_alpha"]
     files.write_json(run.config_path, config)
     assert train(TINY, digits, run).finished
-    with pytest.raises(KitError, match="cutmix_alpha 0.0, not 0.5"):
+    with pytest.raises(KitError, match=r"cutmix_alpha 0\.0, not 0\.5"):
         train(TINY.replace(cutmix_alpha=0.5), digits, run)
 
 
