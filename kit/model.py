@@ -109,7 +109,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.squeeze_excite(self.bn2(self.conv2(self.dropout(out))))
-        return F.relu(out + self.skip(x), inplace=True)
+        return F.relu(out.add_(self.skip(x)), inplace=True)
 
 
 class ResNet(nn.Module):
