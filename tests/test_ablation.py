@@ -103,11 +103,11 @@ def test_the_readmes_results_hold_every_record(swept):
 
 def test_rewriting_the_readme_touches_its_block_alone_and_only_once(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{ablation.BEGIN}\nold\n{ablation.END}\nafter\n")
+    readme.write_text(f"before\n{ablation.BEGIN}\nwhat stood here\n{ablation.END}\nafter\n")
     ablation.rewrite_readme(readme)
     first = readme.read_text()
     assert first.startswith(f"before\n{ablation.BEGIN}\n\nWritten by") and first.endswith(f"{ablation.END}\nafter\n")
-    assert "old" not in first and ablation.readme_tables() in first
+    assert "what stood here" not in first and ablation.readme_tables() in first
     ablation.rewrite_readme(readme)
     assert readme.read_text() == first
 
