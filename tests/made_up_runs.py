@@ -5,7 +5,7 @@ import pandas as pd
 
 from kit import files
 from kit.data import CLASSES
-from kit.recipe import PAPER
+from kit.recipe import PAPER, RECIPES
 from kit.run import Run
 from kit.tables.experiments import TABLES, at_scale
 
@@ -65,3 +65,17 @@ def _leave_what_the_papers_loop_writes(run):
     run.save_history(run.history[columns].to_dict("records"))
     figures = {k: run.metrics[k] for k in ("last_accuracy", "wall_seconds")}
     files.write_json(run.folder / "metrics.json", figures)
+
+
+def make_tries(folder):
+    """Three seeds of the recipe `digits`, tries of it, and a run of an earlier recipe of that name."""
+    base = RECIPES["digits"]
+    for seed, accuracy in enumerate([84.0, 84.6, 84.2], start=1):
+        make_run(folder, f"digits-seed{seed}", base.replace(seed=seed), accuracy)
+        other = base.replace(seed=seed, lr=base.lr / 2, label_smoothing=0.3)
+        make_run(folder, f"digits-tried-half-lr-seed{seed}", other, accuracy - 2 + seed / 10)
+    make_run(folder, "digits-tried-adamw", base.replace(optimizer="adamw"), 85)
+    make_run(folder, "digits-tried-code", base, 83)
+    make_run(folder, "digits-tried-other-images", base, 99, classes=DIGITS)
+    make_run(folder, "digits", base.replace(epochs=base.epochs + 1), 80)
+    return folder

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_runs import DIGITS, make_run, make_table
+from made_up_runs import make_run, make_table, make_tries
 from scipy import stats
 
 from kit.recipe import PAPER, RECIPES
@@ -148,15 +148,7 @@ def test_gaps_are_compared_seed_by_seed_with_that_of_the_200_epochs(tmp_path):
 
 @pytest.fixture
 def trials(tmp_path):
-    for seed, accuracy in enumerate([84.0, 84.6, 84.2], start=1):
-        make_run(tmp_path, f"digits-seed{seed}", BASE.replace(seed=seed), accuracy)
-        other = BASE.replace(seed=seed, lr=BASE.lr / 2, label_smoothing=0.3)
-        make_run(tmp_path, f"digits-tried-half-lr-seed{seed}", other, accuracy - 2 + seed / 10)
-    make_run(tmp_path, "digits-tried-adamw", BASE.replace(optimizer="adamw"), 85)
-    make_run(tmp_path, "digits-tried-code", BASE, 83)
-    make_run(tmp_path, "digits-tried-other-images", BASE, 99, classes=DIGITS)
-    make_run(tmp_path, "digits", BASE.replace(epochs=BASE.epochs + 1), 80)  # an earlier recipe of that name
-    return tmp_path
+    return make_tries(tmp_path)
 
 
 def test_a_kept_record_and_its_original_of_another_name_are_one_run(tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_up_runs import DIGITS, make_run
+from made_up_runs import make_run, make_tries
 
 from kit.recipe import RECIPES
 from kit.tables.records import finished_runs
@@ -13,15 +13,7 @@ BASE = RECIPES["digits"]
 
 @pytest.fixture
 def trials(tmp_path):
-    for seed, accuracy in enumerate([84.0, 84.6, 84.2], start=1):
-        make_run(tmp_path, f"digits-seed{seed}", BASE.replace(seed=seed), accuracy)
-        other = BASE.replace(seed=seed, lr=BASE.lr / 2, label_smoothing=0.3)
-        make_run(tmp_path, f"digits-tried-half-lr-seed{seed}", other, accuracy - 2 + seed / 10)
-    make_run(tmp_path, "digits-tried-adamw", BASE.replace(optimizer="adamw"), 85)
-    make_run(tmp_path, "digits-tried-code", BASE, 83)
-    make_run(tmp_path, "digits-tried-other-images", BASE, 99, classes=DIGITS)
-    make_run(tmp_path, "digits", BASE.replace(epochs=BASE.epochs + 1), 80)  # an earlier recipe of that name
-    return tmp_path
+    return make_tries(tmp_path)
 
 
 def test_what_was_tried_stands_beside_the_recipe_and_says_what_differs(trials):
