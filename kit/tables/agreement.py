@@ -1,6 +1,5 @@
 """The engine beside float32 and beside the paper's own way of training, of runs of tests/benchmarks/agreement.py."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from kit.recipe import PAPER
 from kit.run import Run, all_runs
 from kit.tables import records
 from kit.tables.comparisons import LAST, accuracy_by_seed, compared
-from kit.tables.records import device_of, differences_in_recipe
+from kit.tables.records import device_of, differences_in_recipe, name_without_seed
 from kit.tables.significance import difference
 
 ENGINE = "engine"
@@ -22,12 +21,11 @@ COLUMNS = [LAST, "sd", "n", MINUS, "low", "high", "test", "minutes", "device"]
 
 def agreement_runs(folder: Path | None = None) -> list[Run]:
     """The finished runs `<way>-seed<N>` below `folder`, by default notebooks/results/agreement, if it is there."""
-    return [run for run in all_runs(folder or records.RESULTS / "agreement") if run.finished and way_of(run) in WAYS]
-
-
-def way_of(run: Run) -> str:
-    """The name without its seed."""
-    return re.sub(r"-seed\d+$", "", run.name)
+    return [
+        run
+        for run in all_runs(folder or records.RESULTS / "agreement")
+        if run.finished and name_without_seed(run) in WAYS
+    ]
 
 
 def comparisons_of(runs: Iterable[Run]) -> dict[str, list[Run]]:
@@ -48,7 +46,7 @@ def agreement(runs: Iterable[Run]) -> pd.DataFrame:
     """
     by_way = defaultdict(list)
     for run in runs:
-        by_way[way_of(run)].append(run)
+        by_way[name_without_seed(run)].append(run)
     accuracies = {way: accuracy_by_seed(by_way[way]) for way in WAYS if way in by_way}
     frame = pd.DataFrame([_row(way, by_way[way], accuracies[way]) for way in accuracies]).set_index("")
     others = [way for way in accuracies if way != ENGINE and ENGINE in accuracies]

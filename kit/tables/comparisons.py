@@ -1,7 +1,6 @@
 """Runs beside each other and beside the paper: accuracies, differences and gaps, as data frames."""
 
 import itertools
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, stdev
@@ -21,6 +20,7 @@ from kit.tables.records import (
     device_of,
     differences_in_recipe,
     identity_of,
+    name_without_seed,
     settings_of,
 )
 from kit.tables.significance import WORDS, Difference, difference, holm, mean_interval, verdict
@@ -176,7 +176,7 @@ def by_recipe(runs: Iterable[Run]) -> pd.DataFrame:
         settings = settings_of(run)
         groups[tuple((settings | {"seed": None}).items()), data_of(run)][settings["seed"]] = run
     seeds = [list(by_seed.values()) for by_seed in groups.values()]
-    names = [re.sub(r"-seed\d+$", "", group[-1].name) for group in seeds]
+    names = [name_without_seed(group[-1]) for group in seeds]
     rows = [
         {"run": name, OTHER: differences_in_recipe(group[-1], RECIPES[name]) if name in RECIPES else ""}
         | figures_of(group)

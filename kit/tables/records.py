@@ -127,6 +127,11 @@ def differences_in_recipe(run: Run, base: Recipe, aside: Sequence[str] = ("seed"
     )
 
 
+def name_without_seed(run: Run) -> str:
+    """The run's name without its `-seed<N>`, which runs that differ in nothing else share."""
+    return re.sub(r"-seed\d+$", "", run.name)
+
+
 def attempt_of(run: Run) -> tuple[str, str] | None:
     """Of a run that is called `<recipe>-tried-<what>[-seed<N>]`: the recipe's name and what was tried."""
     found = re.fullmatch(r"(.+?)-tried-(.+?)(-seed\d+)?", run.name)

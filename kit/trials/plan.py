@@ -14,7 +14,7 @@ from kit.parameters import Settings
 from kit.recipe import PAPER, RECIPES, RULES, Recipe, recipe_named
 from kit.rules import Rule
 from kit.run import Run
-from kit.tables.experiments import ARCH_SCALES, TABLES, Experiment, at_scale, table_named
+from kit.tables.experiments import ARCH_SCALES, TABLES, Experiment, at_scale, is_about_epochs, table_named
 from kit.tables.records import differences_in_recipe, recipe_of
 
 OPTIONS = ("seeds", "arch_scale", "jobs", "keep", "push", "dry_run", "competition")  # what only a sweep takes
@@ -275,7 +275,7 @@ def _check_data(begun: Sequence[Trial], data: str) -> None:
 
 
 def _scale_in_words(experiments: Sequence[Experiment], epochs: int | None, scale: float) -> str:
-    lengths = {PAPER.epochs if each.row.startswith("epochs-") else each.recipe.epochs for each in experiments}
+    lengths = {PAPER.epochs if is_about_epochs(each.row) else each.recipe.epochs for each in experiments}
     changed = []
     if epochs is not None and lengths != {epochs}:
         changed.append(f"{epochs} epoch{'s' * (epochs > 1)} in place of {', '.join(map(str, sorted(lengths)))}")
