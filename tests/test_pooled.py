@@ -16,7 +16,7 @@ from kit.recipe import Recipe
 from kit.run import Run
 from kit.train import train
 
-FAST = {"arch": "8,16,16/1,1,1+pooled", "optimizer": "muon", "lr": 0.2, "momentum": 0.65, "schedule": "linear",
+FAST = {"arch": "16,32,32/1,1,1+pooled", "optimizer": "muon", "lr": 0.05, "momentum": 0.65, "schedule": "linear",
         "augment": "shift+alternate", "cutout": 0, "lookahead_k": 0, "batch_size": 64, "epochs": 2}  # fmt: skip
 
 
