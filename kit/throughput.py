@@ -7,7 +7,6 @@ random bytes unless others are asked for: speed does not depend on what they sho
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -125,7 +124,7 @@ class Bench:
 
     def _kit_seconds(self, phase: str, work: Callable[[], None]) -> float:
         """Seconds of a round, memory as kit.train has it; like the paper's, after a first step that is not timed."""
-        with freed_memory_kept() if self.device.type == "cpu" else nullcontext():
+        with freed_memory_kept(self.device):
             if phase == "train":
                 self.learner.step(*next(self.batches.epoch(0)))
             return self._seconds(work)

@@ -5,7 +5,6 @@ torchrun --nproc_per_node=2 -m -- kit.train --data data --run paper --recipe pap
 
 import math
 import sys
-from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -58,8 +57,7 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
     """
     device = device or default_device()
     _check_before_work(recipe, run, amp, device, len(dataset.classes), resume)
-    memory = freed_memory_kept() if device.type == "cpu" else nullcontext()
-    with joined_world() as world, StopRequest(max_hours) as stop, memory:
+    with joined_world() as world, StopRequest(max_hours) as stop, freed_memory_kept(device):
         device = default_device() if world.size > 1 else device
         parts = split(dataset, recipe.split, recipe.seed)
         batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device,

@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from kit import allocator
 
 PROGRAM = """
-import resource, numpy
+import resource, numpy, torch
 from pathlib import Path
 from kit.allocator import freed_memory_kept
 def pages_taken(times):
@@ -19,7 +20,7 @@ def pages_taken(times):
 def pages_held():
     return int(Path("/proc/self/statm").read_text().split()[1])
 before = pages_held()
-with freed_memory_kept() as kept:
+with freed_memory_kept(torch.device("cpu")) as kept:
     assert kept
     pages_taken(10)  # the heap needs a few to find its places
     print(pages_taken(5), pages_held() - before)
@@ -37,5 +38,10 @@ def test_an_array_as_large_as_the_last_takes_no_new_pages_and_the_last_are_given
 
 def test_other_systems_are_left_alone(monkeypatch):
     monkeypatch.setattr(allocator.sys, "platform", "darwin")
-    with allocator.freed_memory_kept() as kept:
+    with allocator.freed_memory_kept(torch.device("cpu")) as kept:
+        assert not kept
+
+
+def test_work_on_a_gpu_is_left_alone():
+    with allocator.freed_memory_kept(torch.device("cuda")) as kept:
         assert not kept

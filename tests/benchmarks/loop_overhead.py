@@ -57,7 +57,7 @@ def main() -> None:
 
     ways = {"kit": kit, "bare": bare, "augmentation": augmentation}
     times = {name: [] for name in ways}
-    with freed_memory_kept():
+    with freed_memory_kept(device):
         for _ in range(ROUNDS + 1):  # the first warms up
             for name, way in ways.items():
                 times[name].append(milliseconds(way))
