@@ -1,7 +1,6 @@
 """Sweeps: `python -m kit run --table 1 --seeds 3` trains every row with every seed, and goes on where it was cut."""
 
 import os
-import statistics
 from argparse import Namespace
 from collections.abc import Iterator
 
@@ -14,6 +13,7 @@ from kit.interrupt import Stopped, StopRequest
 from kit.machine import usable_cores
 from kit.notebook import notebook_path
 from kit.precision import precision
+from kit.tables.comparisons import LAST, figures_of
 from kit.trials.jobs import run_jobs, slots
 from kit.trials.plan import Sweep, planned
 from kit.trials.progress import Progress
@@ -78,22 +78,11 @@ def table(sweep: Sweep) -> pd.DataFrame:
     """
     rows = []
     for experiment in sweep.experiments:
-        runs = [trial.run for trial in sweep.trials if trial.experiment == experiment and trial.finished]
-        figures = [run.metrics for run in runs]
-        accuracies = [each["last_accuracy"] for each in figures]
-        rows.append(
-            {
-                "row": experiment.row,
-                "label": experiment.label,
-                "n": len(runs),
-                "mean %": statistics.fmean(accuracies) if runs else None,
-                "sd": statistics.stdev(accuracies) if len(runs) > 1 else None,
-                "best epoch %": statistics.fmean(each["best_accuracy"] for each in figures) if runs else None,
-                "paper %": experiment.paper_accuracy,
-                "parameters": figures[0]["parameters"] if runs else None,
-                "minutes": statistics.fmean(each["wall_seconds"] for each in figures) / 60 if runs else None,
-            }
-        )
+        figures = figures_of([t.run for t in sweep.trials if t.experiment == experiment and t.finished])
+        columns = {"n": "n", "mean %": LAST, "sd": "sd", "best epoch %": "best epoch (%)"}
+        shown = {name: figures[column] for name, column in columns.items()}
+        shown |= {"paper %": experiment.paper_accuracy} | {name: figures[name] for name in ("parameters", "minutes")}
+        rows.append({"row": experiment.row, "label": experiment.label} | shown)
     return pd.DataFrame(rows).set_index("row")
 
 
