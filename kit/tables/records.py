@@ -64,7 +64,8 @@ class Scale:
         return self.epochs == PAPER.epochs and self.arch_scale == 1 and self.data == PAPERS_IMAGES
 
     def __str__(self) -> str:
-        length = f"{self.epochs} epochs" + (f" in place of {PAPER.epochs}" if self.epochs != PAPER.epochs else "")
+        length = f"{self.epochs} epoch{'s' * (self.epochs > 1)}"
+        length += f" in place of {PAPER.epochs}" if self.epochs != PAPER.epochs else ""
         width = "all channels" if self.arch_scale == 1 else f"channels x {self.arch_scale:g}"
         return f"{'Full scale' if self.full else 'Shrunk'}: {length}, {width}; {self.data}"
 
