@@ -268,7 +268,8 @@ def test_asked_to_end_a_sweep_lets_its_run_save_and_says_how_to_go_on(copy):
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(120) == 128 + signal.SIGTERM
     output = (copy / "output.txt").read_text()
-    assert "holds a run of another recipe (epochs 8 instead of 400" in output  # and the sweep went on to the next
+    refusal = f"holds a run of another recipe (epochs {RECIPES['quick'].epochs} instead of 400"
+    assert refusal in output  # and the sweep went on to the next
     assert "stopped by SIGTERM: 0 of 2 runs finished, what had begun is saved; the same command goes on" in output
     run = Run(folder)
     assert run.load_checkpoint()["rows"] == run.history.to_dict("records") and not run.finished

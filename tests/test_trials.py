@@ -81,7 +81,7 @@ def test_a_scale_that_is_taken_is_one_at_which_records_are_found(scale):
     [
         (["paper", "--arch-scale", "0.5"], "shrunk: channels x 0.5"),
         (["quick", "--arch-scale", "1.5"], "changed: channels x 1.5"),
-        (["quick", "--arch-scale", "1.5", "--epochs", "1"], "changed: 1 epoch in place of 8, channels x 1.5"),
+        (["digits", "--arch-scale", "1.5", "--epochs", "1"], "changed: 1 epoch in place of 12, channels x 1.5"),
         (["paper", "--epochs", "300"], "changed: 300 epochs in place of 200"),
         (["paper", "--epochs", "200"], ""),
     ],
