@@ -7,9 +7,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from kit.plots.style import COLORS, styled
+from kit.plots.style import COLORS, count_epochs, styled
 from kit.plots.training import placeholder
 from kit.run import Run
 from kit.tables.comparisons import gap_by_seed
@@ -46,12 +45,12 @@ def _curves(axes: Axes, repetition: Repetition) -> None:
         curve, color = curves[row], colors[row]
         marker = "o" if len(curve) < 3 else None  # a line of one point is invisible
         if curve.shape[1] > 1:
-            axes.plot(curve, color=color, linewidth=0.8, alpha=0.45)
+            axes.plot(curve, color=color, linewidth=0.8, alpha=0.45, marker=marker, markersize=2)
         name = f"{labels[row]}, n = {curve.shape[1]}"
         axes.plot(curve.mean(axis=1), color=color, label=name, marker=marker, markersize=4)
-    axes.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    axes.set_ylabel("validation accuracy (%)")
     axes.set_title(f"{repetition.table.title}\n{repetition.scale}", loc="left")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    count_epochs(axes)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="highest last epoch first", title_fontsize=8)
 
 

@@ -7,7 +7,9 @@ from typing import ParamSpec
 import matplotlib.pyplot as plt
 from IPython import get_ipython
 from IPython.core.pylabtools import select_figure_formats
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Okabe & Ito 2008, https://jfly.uni-koeln.de/color/, darkest first
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -44,3 +46,9 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
         return figure
 
     return drawn
+
+
+def count_epochs(axes: Axes) -> None:
+    """Make the horizontal axis one of whole epochs, also where there is only one."""
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

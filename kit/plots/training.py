@@ -6,10 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from cycler import cycler
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from kit.model import LayerSummary
-from kit.plots.style import COLORS, styled
+from kit.plots.style import COLORS, count_epochs, styled
 
 
 def _curve(history: pd.DataFrame, columns: Mapping[str, str], ylabel: str, title: str) -> Figure:
@@ -17,8 +16,8 @@ def _curve(history: pd.DataFrame, columns: Mapping[str, str], ylabel: str, title
     marker = "o" if len(history) < 3 else None  # a line of one point is invisible
     for column, label in columns.items():
         axes.plot(history["epoch"], history[column], label=label, marker=marker)
-    axes.set(xlabel="epoch", ylabel=ylabel, title=title)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(ylabel=ylabel, title=title)
+    count_epochs(axes)
     if len(columns) > 1:
         axes.legend()
     return figure
@@ -82,8 +81,8 @@ def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Figure:
     for name, history in histories.items():
         marker = "o" if len(history) < 3 else None
         axes.plot(history["epoch"], history["validation_accuracy"], label=name, marker=marker)
-    axes.set(xlabel="epoch", ylabel="validation accuracy (%)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("validation accuracy (%)")
+    count_epochs(axes)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
