@@ -165,8 +165,8 @@ RECIPES: dict[str, Recipe] = {
     "paper": PAPER,
     # Fifteen minutes on two CPU cores. Pooled blocks spend the arithmetic where the maps are small, whitened patches
     # spare the first epochs, Muon learns most from an image, and alternating flips show both sides of an image in two
-    # epochs. A third fewer channels in the large maps buy half as many epochs again, which is worth more. So short a
-    # run needs no policy, no Cutout, and no averages beyond a rate that falls straight to zero.
+    # epochs. A quarter fewer channels than `fast` in the large maps pay for half as many epochs again. So short a run
+    # needs no policy, no Cutout, and no averages beyond a rate that falls straight to zero.
     "quick": Recipe(
         epochs=12, arch="48,192,256/1,1,1+pooled", batch_size=768, optimizer="muon", lr=0.15, momentum=0.65,
         weight_decay=0.01, schedule="linear", lookahead_k=0, label_smoothing=0.1, augment="shift+alternate", cutout=0,
