@@ -7,34 +7,27 @@ have had.
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from kit.augment import cutmix, mixup
+from kit.distributed import ALONE, World
 from kit.errors import KitError
 from kit.recipe import Recipe
+from kit.selection import Selection
+from kit.streams import stream
 from kit.transforms.crop import mirror
 from kit.transforms.transfer import send
 
 CPU = torch.device("cpu")
-PURPOSES = ("order", "augmentation", "dropout", "mirror")
 CHUNK_IMAGES = 2048  # augmented at a time: large enough to hide launches, small enough to bound memory
-
-
-def stream(purpose: str, *position: int) -> torch.Generator:
-    """A CPU generator that is a function of its arguments and independent of all others.
-
-    The purpose is one of PURPOSES; it comes first because numpy's SeedSequence takes (7, 0) and (7, 0, 0) for the same.
-    `position` is whole numbers from 0, as many for every use of a purpose.
-    """
-    words = (PURPOSES.index(purpose) + 1, *position)
-    seed = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
 
 
 class Batches:
     """Batches of one training set.
+
+    Attributes:
+        selection: the images that each epoch shows.
 
     Args:
         images: uint8 (N, 3, 32, 32); kept on the device, or on the host where the device has too little memory.
@@ -42,44 +35,40 @@ class Batches:
         recipe: gives batch size, augmentation, mixing and seed.
         classes: number of classes.
         device: where the batches are wanted.
-        rank: which part of every batch is this process's, from 0.
-        world: number of processes that share a batch.
+        world: the processes that share every batch, and this one's place among them.
 
     Raises:
-        KitError: the batch is larger than the training set or cannot be shared evenly.
+        KitError: the batch is larger than an epoch or cannot be shared evenly.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, recipe: Recipe, classes: int,
-                 device: torch.device = CPU, rank: int = 0, world: int = 1):  # fmt: skip
-        if recipe.batch_size > len(images):
-            raise KitError(f"batch_size has to be at most the {len(images):,} training images, not {recipe.batch_size}")
-        if recipe.batch_size % world:
-            raise KitError(f"batch_size {recipe.batch_size} cannot be shared by {world} processes: use a multiple")
-        self.recipe, self.device, self.classes, self.rank, self.world = recipe, device, classes, rank, world
+                 device: torch.device = CPU, world: World = ALONE):  # fmt: skip
+        if recipe.batch_size % world.size:
+            raise KitError(f"batch_size {recipe.batch_size} cannot be shared by {world.size} processes: use a multiple")
+        self.recipe, self.device, self.classes, self.world = recipe, device, classes, world
+        self.selection = Selection(recipe, len(images), device, world)
         self.images, self.labels = _place(images, device), labels.to(device)
         self.pipeline = recipe.pipeline()
-        self.steps = len(images) // recipe.batch_size
         self.mirrored_first = torch.rand(len(images), generator=stream("mirror", recipe.seed)) < 0.5
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield this rank's batches of an epoch from step `start`: normalised float32 images and targets.
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield this rank's batches of an epoch from step `start`: normalised float32 images, targets and rows.
 
-        Targets are int64 classes (n,), or float32 shares (n, classes) where the recipe mixes images. The images left
-        over by the last full batch wait for another epoch's shuffle.
+        Targets are int64 classes (n,), or float32 shares (n, classes) where the recipe mixes images; rows are the
+        places of the images in the training set, int64 (n,).
         """
-        local = self.recipe.batch_size // self.world
-        order = torch.randperm(len(self.images), generator=stream("order", self.recipe.seed, epoch))
-        order = order[: self.steps * self.recipe.batch_size].view(self.steps, self.world, local)[:, self.rank]
+        local = self.recipe.batch_size // self.world.size
+        order = self.selection.order(epoch).view(-1, self.world.size, local)[:, self.world.rank]
         stride = max(CHUNK_IMAGES // local, 1)
-        firsts = range(start - start % stride, self.steps, stride)
+        firsts = range(start - start % stride, len(order), stride)
         chunks = ((first, *self._gather(order[first : first + stride].flatten(), epoch)) for first in firsts)
-        for first, images, labels in _one_ahead(chunks):
-            generator = stream("augmentation", self.recipe.seed, epoch, first, self.rank)
+        for first, images, labels, rows in _one_ahead(chunks):
+            generator = stream("augmentation", self.recipe.seed, epoch, first, self.world.rank)
             images, targets = self.augmented(images, labels, generator)
-            batches = zip(images.split(local), targets.split(local), strict=True)
+            batches = zip(images.split(local), targets.split(local), rows.split(local), strict=True)
             yield from (batch for step, batch in enumerate(batches, first) if step >= start)
 
-    def _gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+    def _gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
         on_device = send(rows, self.device)
         if self.images.device == self.device:
             images = self.images.index_select(0, on_device)
@@ -87,7 +76,7 @@ class Batches:
             images = send(self.images.index_select(0, rows), self.device)
         if self.recipe.alternates:
             images = mirror(images, self.mirrored_first[rows] ^ bool(epoch % 2))
-        return images, self.labels[on_device]
+        return images, self.labels[on_device], on_device
 
     def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augment uint8 images (n, 3, 32, 32) and labels (n,), a chunk that `epoch` mirrored and cuts into batches."""

@@ -63,11 +63,14 @@ class World:
         return bool(self.total(torch.tensor(float(flag))).item()) if self.size > 1 else flag
 
 
+ALONE = World()
+
+
 @contextmanager
 def joined_world() -> Iterator[World]:
     """Join the processes that torchrun started, and leave them at the end: gloo for hosts, NCCL for GPUs."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        yield World()
+        yield ALONE
         return
     backend = "gloo"
     if torch.cuda.is_available():

@@ -1,7 +1,7 @@
 """Learner: a network with all that changes while it trains; what a checkpoint holds."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from kit.augment import normalize
-from kit.batches import stream
-from kit.distributed import World
+from kit.distributed import ALONE, World
 from kit.lookahead import Lookahead
 from kit.optimization import build_ema, build_optimizer, build_schedule
 from kit.pooled import WhiteningStem
 from kit.precision import autocast, precision
 from kit.recipe import Recipe
+from kit.streams import stream
 
 COMPILE = ("auto", "on", "off")
 COMPILE_PAYS_FROM = 3_000_000  # images to train on, below which compiling takes longer than it saves
@@ -29,30 +29,29 @@ class Learner:
     Args:
         recipe: what to build.
         classes: number of classes.
-        steps_per_epoch: steps that make an epoch, for the schedule.
+        epoch_steps: the number of steps of each epoch, for the schedule.
         device: where to compute.
         amp: one of kit.precision.PRECISIONS.
         compile: auto, on or off; `auto` compiles on GPUs where the run is long enough to pay for it.
         world: the processes that train together.
     """
 
-    def __init__(self, recipe: Recipe, classes: int, steps_per_epoch: int, device: torch.device,
-                 amp: str = "auto", compile: str = "auto", world: World | None = None):  # fmt: skip
-        self.recipe, self.device, self.amp = recipe, device, amp
-        self.world = world or World()
+    def __init__(self, recipe: Recipe, classes: int, epoch_steps: Sequence[int], device: torch.device,
+                 amp: str = "auto", compile: str = "auto", world: World = ALONE):  # fmt: skip
+        self.recipe, self.device, self.amp, self.world = recipe, device, amp, world
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # training batches have one shape: time its algorithms once
         torch.manual_seed(recipe.seed)
         self.model = recipe.build_model(classes).to(device, memory_format=torch.channels_last)
         self.forward = self.world.wrap(self.model, device)
         self.optimizer = build_optimizer(recipe, self.model, precision(device, amp))
-        self.schedule = build_schedule(recipe, self.optimizer, steps_per_epoch)
+        self.schedule = build_schedule(recipe, self.optimizer, epoch_steps)
         half = precision(device, amp) == torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
         self.ema = build_ema(recipe, self.model)
         self.steps = 0
         self.totals = torch.zeros(5, dtype=torch.float64, device=device)  # loss, hits, images, gradient norm, its steps
-        images = recipe.epochs * steps_per_epoch * recipe.batch_size
+        images = sum(epoch_steps) * recipe.batch_size
         pays = device.type == "cuda" and images >= COMPILE_PAYS_FROM
         self.compiled = compile == "on" or (compile == "auto" and pays)
         if self.compiled:
@@ -73,12 +72,12 @@ class Learner:
         self.forward = torch.compile(self.forward, mode="reduce-overhead" if alone_on_gpu else "default")
         self.step = self._first_compiled_step
 
-    def _first_compiled_step(self, images: Tensor, targets: Tensor) -> None:
+    def _first_compiled_step(self, images: Tensor, targets: Tensor) -> Tensor:
         """Compilation happens at the first call; where it fails, go on without it."""
         del self.step
         before = [b.clone() for b in self.model.buffers()]
         try:
-            self.step(images, targets)
+            return self.step(images, targets)
         except Exception as error:  # compilers fail in too many ways to name
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -88,14 +87,17 @@ class Learner:
             for buffer, old in zip(self.model.buffers(), before, strict=True):
                 buffer.copy_(old)
             self.optimizer.zero_grad()
-            self.step(images, targets)
+            return self.step(images, targets)
 
-    def step(self, images: Tensor, targets: Tensor) -> None:
+    def step(self, images: Tensor, targets: Tensor) -> Tensor:
         """One step of training, without waiting for the device.
 
         Args:
             images: float32 (n, 3, 32, 32), normalised.
             targets: int64 (n,) classes or float32 (n, classes) shares.
+
+        Returns:
+            The logits before the step, float32 (n, classes).
         """
         if self.recipe.dropout:  # dropout alone draws from the device: seeded by the step, a resume draws the same
             torch.manual_seed(stream("dropout", self.recipe.seed, self.steps, self.world.rank).initial_seed())
@@ -115,7 +117,9 @@ class Learner:
         if self.ema is not None:
             self.ema.update()
         self.steps += 1
-        self._count(logits.detach(), loss.detach(), norm, targets)
+        logits = logits.detach()
+        self._count(logits, loss.detach(), norm, targets)
+        return logits
 
     def _advance_schedule(self) -> None:
         with warnings.catch_warnings():  # torch mistakes a first step that GradScaler skips for a wrong order

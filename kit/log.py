@@ -8,6 +8,7 @@ from torch import nn
 
 from kit.learner import Learner
 from kit.run import Run
+from kit.selection import Selection
 
 COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "grad_norm",
            "seconds", "images_per_second")  # fmt: skip
@@ -72,22 +73,22 @@ class RunLog:
             flush=True,
         )
 
-    def save(self, learner: Learner) -> None:
+    def save(self, learner: Learner, selection: Selection) -> None:
         """Write the weights not yet written, then the checkpoint; every process has to call it."""
         self._saved = time.monotonic()
-        state = learner.state_dict()
+        state = {"learner": learner.state_dict(), "selection": selection.state_dict()}
         if not learner.world.leads:
             return
         self.write_weights()
         self.run.save_checkpoint(
             {
                 "recipe": learner.recipe.as_dict(),
-                "learner": state,
                 "rows": self.rows,
                 "best": self.best,
                 "wall_seconds": self.wall_seconds,
                 "epoch_seconds": time.monotonic() - self._epoch_began,
             }
+            | state
         )
 
     def write_weights(self) -> None:

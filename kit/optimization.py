@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -47,13 +48,13 @@ def _build_muon(recipe: Recipe, model: nn.Module, dtype: torch.dtype) -> Muon:
     return Muon([filters, shifts, head], dtype=dtype)
 
 
-def lr_factor(recipe: Recipe, steps_per_epoch: int, step: int) -> float:
-    """The learning rate at `step` as a share of `recipe.lr`.
+def lr_factor(recipe: Recipe, epoch_steps: Sequence[int], step: int) -> float:
+    """The learning rate at `step` as a share of `recipe.lr`, where each epoch has its number of `epoch_steps`.
 
     Linear from zero over `warmup` epochs; then a half cosine to zero (Loshchilov & Hutter 2017, arXiv:1608.03983), a
     straight line to zero, a constant, or steps by 0.1 at 50 % and 75 % of the run.
     """
-    warmup, total = recipe.warmup * steps_per_epoch, recipe.epochs * steps_per_epoch
+    warmup, total = recipe.warmup * epoch_steps[0], sum(epoch_steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)
     if recipe.schedule == "constant":
@@ -66,9 +67,9 @@ def lr_factor(recipe: Recipe, steps_per_epoch: int, step: int) -> float:
     return (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 
-def build_schedule(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) -> LambdaLR:
+def build_schedule(recipe: Recipe, optimizer: Optimizer, epoch_steps: Sequence[int]) -> LambdaLR:
     """`lr_factor` as a scheduler to be advanced after every step."""
-    return LambdaLR(optimizer, lambda step: lr_factor(recipe, steps_per_epoch, step))
+    return LambdaLR(optimizer, lambda step: lr_factor(recipe, epoch_steps, step))
 
 
 class AveragedWeights:

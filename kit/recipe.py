@@ -50,6 +50,10 @@ class Recipe:
     rotation: float = setting(0.0, "largest random rotation in degrees", low=0, high=180)
     mixup_alpha: float = setting(0.0, "alpha of Mixup's Beta distribution; 0 mixes nothing", low=0)
     cutmix_alpha: float = setting(0.0, "alpha of CutMix's Beta distribution; 0 mixes nothing", low=0)
+    skip_easy: float = setting(
+        0.0, "share of the images that the middle epochs leave out, of those with the lowest losses", low=0, high=0.75,
+        open_high=True,
+    )  # fmt: skip
     ema: float = setting(0.0, "decay a step of averaged weights; 0 averages nothing", low=0, high=1, open_high=True)
     split: str = setting(
         "paper", "which images validate: the official test images, or 16 % held out", choices=("paper", "holdout")
@@ -62,6 +66,8 @@ class Recipe:
         self.pipeline()
         if self.optimizer == "nesterov" and not self.momentum:
             raise KitError("momentum has to be above 0 for the nesterov optimizer: use sgd for plain gradient steps")
+        if self.skip_easy and (self.mixup_alpha or self.cutmix_alpha):
+            raise KitError("skip_easy goes by each image's own loss, which mixed images have not: set one of them to 0")
         if self.warmup > self.epochs:
             raise KitError(f"warmup has to be at most the {self.epochs} epochs of the run, not {self.warmup:g}")
         try:

@@ -24,7 +24,7 @@ def profile_step(learner: Learner, batches: Batches, path: str | Path, rows: int
         rows: lines of the table, the longest first.
     """
     cuda = learner.device.type == "cuda"
-    steps = list(islice(batches.epoch(0), WARM_UP + 1))
+    steps = [(images, targets) for images, targets, _rows in islice(batches.epoch(0), WARM_UP + 1)]
     for images, targets in steps[:WARM_UP]:
         learner.step(images, targets)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]

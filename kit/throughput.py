@@ -48,7 +48,8 @@ class Bench:
         images, labels = _images(settings.data, EPOCH_IMAGES)
         if len(images) < 5 * batch_size:
             raise KitError(f"batch_size has to be at most {len(images) // 5}, so that a round has four steps")
-        self.learner = Learner(self.recipe, 10, EPOCH_IMAGES // batch_size, self.device, self.amp, settings.compile)
+        steps = [EPOCH_IMAGES // batch_size] * self.recipe.epochs
+        self.learner = Learner(self.recipe, 10, steps, self.device, self.amp, settings.compile)
         self.paper = PaperWay(self.recipe, self.device)
         self._take(images, labels, 4)
         self._train()  # compiles, and lets libraries choose their algorithms
@@ -126,7 +127,8 @@ class Bench:
         """Seconds of a round, memory as kit.train has it; like the paper's, after a first step that is not timed."""
         with freed_memory_kept(self.device):
             if phase == "train":
-                self.learner.step(*next(self.batches.epoch(0)))
+                images, targets, _rows = next(self.batches.epoch(0))
+                self.learner.step(images, targets)
             return self._seconds(work)
 
     def _augment(self) -> None:
@@ -134,7 +136,7 @@ class Bench:
             pass
 
     def _train(self) -> None:
-        for images, targets in self.batches.epoch(0):
+        for images, targets, _rows in self.batches.epoch(0):
             self.learner.step(images, targets)
 
     def _predict(self) -> None:

@@ -25,6 +25,7 @@ from kit.precision import default_device, precision
 from kit.predict import predict
 from kit.recipe import Recipe
 from kit.run import Run, describe_machine
+from kit.selection import Selection
 
 CHECKPOINT_SECONDS = 120.0  # the most that a killed run loses
 EPOCH_SECONDS = 20.0  # epochs that end closer together than this share a checkpoint
@@ -60,11 +61,11 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
     with joined_world() as world, StopRequest(max_hours) as stop, freed_memory_kept(device):
         device = default_device() if world.size > 1 else device
         parts = split(dataset, recipe.split, recipe.seed)
-        batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device,
-                          world.rank, world.size)  # fmt: skip
-        learner = Learner(recipe, len(dataset.classes), batches.steps, device, amp, compile, world)
+        batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device, world)
+        selection = batches.selection
+        learner = Learner(recipe, len(dataset.classes), selection.steps, device, amp, compile, world)
         learner.fit_stem(_spread(parts.train_images, STEM_IMAGES))
-        log = _continued(run, learner, resume)
+        log = _continued(run, learner, selection, resume)
         if world.share(run.finished):
             return run
         if world.leads:
@@ -77,28 +78,30 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
 def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: StopRequest,
           checkpoint_seconds: float) -> bool:  # fmt: skip
     """Train until the last epoch is over; False where max_hours came first."""
-    world, epochs = learner.world, learner.recipe.epochs
+    world, epochs, selection = learner.world, learner.recipe.epochs, batches.selection
     for epoch in range(len(log.rows), epochs):  # rows, not steps: a stop may come after an epoch's last step
-        for images, targets in batches.epoch(epoch, start=learner.steps - epoch * batches.steps):
-            learner.step(images, targets)
+        for images, targets, rows in batches.epoch(epoch, start=learner.steps - sum(selection.steps[:epoch])):
+            logits = learner.step(images, targets)
+            selection.record(rows, logits, targets)
 
             if world.size == 1 or learner.steps % AGREE_STEPS == 0:
                 if world.any(stop.reason is not None):
-                    log.save(learner)
-                    return _say_how_to_go_on(log, learner, batches, epoch, stop)
+                    log.save(learner, selection)
+                    return _say_how_to_go_on(log, learner, selection.steps, epoch, stop)
                 if world.any(log.age > checkpoint_seconds):
-                    log.save(learner)
+                    log.save(learner, selection)
 
         learner.share_buffers()
+        selection.end_epoch()
         row = {"lr": learner.schedule.get_last_lr()[0]} | _finite(learner.take_totals(), epoch + 1)
         log.end_training_of_epoch()
         if world.leads:
             with learner.weights_to_judge() as model:
                 row |= evaluate(model, parts.validation_images, parts.validation_labels, learner.amp, learner.device)
-                log.end_epoch(row, batches.steps * learner.recipe.batch_size, model)
+                log.end_epoch(row, selection.steps[epoch] * learner.recipe.batch_size, model)
             log.print_row(epochs)
         if world.any(log.age > EPOCH_SECONDS) or epoch + 1 == epochs:
-            log.save(learner)
+            log.save(learner, selection)
     return True
 
 
@@ -131,8 +134,8 @@ def _check_before_work(recipe: Recipe, run: Run, amp: str, device: torch.device,
         )
 
 
-def _continued(run: Run, learner: Learner, resume: bool) -> RunLog:
-    """The record of the run, with `learner` brought to its checkpoint where there is one."""
+def _continued(run: Run, learner: Learner, selection: Selection, resume: bool) -> RunLog:
+    """The record of the run, with `learner` and `selection` brought to its checkpoint where there is one."""
     state = None
     if learner.world.leads:
         files.remove_leftovers(run.folder)
@@ -143,6 +146,7 @@ def _continued(run: Run, learner: Learner, resume: bool) -> RunLog:
     if state is None:
         return RunLog(run)
     learner.load_state_dict(state["learner"])
+    selection.load_state_dict(state["selection"])
     if learner.world.leads and not run.finished:
         print(f"going on with {run.folder} after {len(state['rows'])} of {learner.recipe.epochs} epochs", flush=True)
     return RunLog(run, state)
@@ -171,10 +175,10 @@ def _finite(totals: dict[str, float], epoch: int) -> dict[str, float]:
     return totals
 
 
-def _say_how_to_go_on(log: RunLog, learner: Learner, batches: Batches, epoch: int, stop: StopRequest) -> bool:
-    step = learner.steps - epoch * batches.steps
+def _say_how_to_go_on(log: RunLog, learner: Learner, steps: list[int], epoch: int, stop: StopRequest) -> bool:
+    step = learner.steps - sum(steps[:epoch])
     message = (
-        f"stopped by {stop.reason or 'another process'} in epoch {epoch + 1}, after step {step} of {batches.steps}; "
+        f"stopped by {stop.reason or 'another process'} in epoch {epoch + 1}, after step {step} of {steps[epoch]}; "
         f"everything is saved in {log.run.folder}: run the same command again to go on"
     )
     if learner.world.leads:

@@ -16,9 +16,9 @@ from kit.learner import Learner
 from kit.recipe import RECIPES
 from kit.run import Run
 
-RECIPE = RECIPES["digits"].replace(arch="4,8/1,1", batch_size=32, epochs=3, ema=0.9, dropout=0.1, mixup_alpha=0.2)
-STEP_RECIPE = RECIPE.replace(ema=0.0, dropout=0.0, lookahead_k=0)
-STEPS = 512 // 32
+RECIPE = RECIPES["digits"].replace(arch="4,8/1,1", batch_size=32, epochs=3, ema=0.9, dropout=0.1, skip_easy=0.5)
+STEP_RECIPE = RECIPE.replace(ema=0.0, dropout=0.0, lookahead_k=0, skip_easy=0.0)
+STEPS = [512 // 32, 256 // 32, 512 // 32]  # of each epoch
 
 
 def one_step(world: World) -> dict:
@@ -40,7 +40,7 @@ def whole_run(folder: Path) -> list[dict]:
 
     def noted(learner):
         share(learner)
-        if learner.steps == (len(epochs) + 1) * STEPS:
+        if len(epochs) < len(STEPS) and learner.steps == sum(STEPS[: len(epochs) + 1]):
             epochs.append({str(i): tensors(n.state_dict().items()) for i, n in enumerate(learner.networks)})
 
     Learner.share_buffers = noted
@@ -54,9 +54,10 @@ def broken_run(folder: Path) -> list[int]:
     stops, step, training.AGREE_STEPS = [], Learner.step, 3
 
     def signalled(learner, *batch):
-        step(learner, *batch)
+        logits = step(learner, *batch)
         if learner.world.rank == 1 and learner.steps in (20, 36):
             os.kill(os.getpid(), signal.SIGTERM)
+        return logits
 
     Learner.step = signalled
     while not Run(folder).finished:
@@ -89,9 +90,10 @@ def die(folder: Path) -> None:
     step = Learner.step
 
     def killed(learner, *batch):
-        step(learner, *batch)
+        logits = step(learner, *batch)
         if learner.world.rank == 1 and learner.steps == 5:
             os.kill(os.getpid(), signal.SIGKILL)
+        return logits
 
     Learner.step = killed
     training.train(RECIPE, few_digits(), Run(folder / "dead"))

@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from kit import batches as module
-from kit.batches import Batches, stream
+from kit.batches import Batches
+from kit.distributed import World
 from kit.errors import KitError
 from kit.recipe import Recipe
+from kit.streams import stream
 
 PLAIN = Recipe(batch_size=16, augment="none", cutout=0, seed=3)
 DRAWN = PLAIN.replace(augment="crop+flip+autoaugment", cutout=8)
@@ -20,8 +22,8 @@ def numbered():
     return images, torch.arange(100) % 10
 
 
-def make(data, recipe=PLAIN, **world):
-    return Batches(*data, recipe, 10, **world)
+def make(data, recipe=PLAIN, rank=0, world=1):
+    return Batches(*data, recipe, 10, world=World(rank, world))
 
 
 def numbers(images):
@@ -30,7 +32,7 @@ def numbers(images):
 
 
 def whole_epoch(batches, epoch, start=0):
-    return [(x.clone(), y.clone()) for x, y in batches.epoch(epoch, start)]
+    return [(x.clone(), y.clone()) for x, y, _rows in batches.epoch(epoch, start)]
 
 
 def same(some, others):
@@ -55,13 +57,13 @@ def test_an_epoch_has_every_image_at_most_once_with_its_label(numbered, small_ch
 
 def test_over_epochs_every_image_has_its_turn(numbered):
     batches = make(numbered)
-    orders = [numbers(torch.cat([x for x, _ in batches.epoch(e)])) for e in range(5)]
+    orders = [numbers(torch.cat([x for x, *_ in batches.epoch(e)])) for e in range(5)]
     assert len(torch.cat(orders).unique()) == 100
     assert not torch.equal(orders[0], orders[1])
 
 
 def test_a_batch_of_all_images_is_an_epoch(numbered):
-    ((images, _),) = make(numbered, PLAIN.replace(batch_size=100)).epoch(0)
+    ((images, *_),) = make(numbered, PLAIN.replace(batch_size=100)).epoch(0)
     assert torch.equal(numbers(images).sort().values, torch.arange(100))
 
 
@@ -86,8 +88,8 @@ def test_epochs_seeds_and_ranks_draw_their_own(numbered):
 
 
 def test_two_ranks_share_out_every_batch_of_one_process(numbered, small_chunks):
-    alone = [numbers(x) for x, _ in make(numbered).epoch(2)]
-    ranks = [[numbers(x) for x, _ in make(numbered, rank=r, world=2).epoch(2)] for r in (0, 1)]
+    alone = [numbers(x) for x, *_ in make(numbered).epoch(2)]
+    ranks = [[numbers(x) for x, *_ in make(numbered, rank=r, world=2).epoch(2)] for r in (0, 1)]
     assert [len(x) for x in ranks[0]] == [8] * 6
     for batch, *shares in zip(alone, *ranks, strict=True):
         assert torch.equal(batch, torch.cat(shares))
@@ -96,14 +98,14 @@ def test_two_ranks_share_out_every_batch_of_one_process(numbered, small_chunks):
 def test_ranks_augment_differently():
     images = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8).expand(32, -1, -1, -1).contiguous()
     shares = [make((images, torch.zeros(32).long()), DRAWN, rank=r, world=2) for r in (0, 1)]
-    (a, _), (b, _) = (next(iter(share.epoch(0))) for share in shares)
+    (a, *_), (b, *_) = (next(iter(share.epoch(0))) for share in shares)
     assert not torch.equal(a, b)
 
 
 def test_both_ways_of_mixing_get_half_of_the_images(numbered):
     """Mixup leaves no pixel of a number's own value alone; CutMix leaves two at most in a picture."""
     recipe = PLAIN.replace(batch_size=100, mixup_alpha=1.0, cutmix_alpha=1.0)
-    ((images, targets),) = make(numbered, recipe).epoch(0)
+    ((images, targets, _rows),) = make(numbered, recipe).epoch(0)
     assert targets.dtype == torch.float32 and targets.shape == (100, 10)
     torch.testing.assert_close(targets.sum(1), torch.ones(100))
     values = [len(image[0].unique()) for image in images]
@@ -114,7 +116,7 @@ def test_both_ways_of_mixing_get_half_of_the_images(numbered):
 
 
 def test_one_way_of_mixing_alone_mixes_all(numbered):
-    ((images, targets),) = make(numbered, PLAIN.replace(batch_size=100, cutmix_alpha=1.0)).epoch(0)
+    ((images, targets, _rows),) = make(numbered, PLAIN.replace(batch_size=100, cutmix_alpha=1.0)).epoch(0)
     assert sum(len(image[0].unique()) == 2 for image in images) > 60
     assert ((targets > 0).sum(1) <= 2).all()
 
@@ -175,7 +177,7 @@ def test_the_next_chunk_is_fetched_before_the_present_one_is_used():
 
 
 @pytest.mark.parametrize("recipe, world, sentence", [
-    (PLAIN.replace(batch_size=101), 1, "batch_size has to be at most the 100 training images, not 101"),
+    (PLAIN.replace(batch_size=101), 1, "batch_size has to be at most the 100 training images of an epoch, not 101"),
     (PLAIN.replace(batch_size=15), 2, "batch_size 15 cannot be shared by 2 processes: use a multiple"),
 ])  # fmt: skip
 def test_batches_that_cannot_be_made_are_refused(numbered, recipe, world, sentence):

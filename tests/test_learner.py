@@ -25,7 +25,7 @@ def batch():
 
 
 def learner(recipe=RECIPE, **options):
-    return Learner(recipe, 10, 4, CPU, **({"amp": "fp32"} | options))
+    return Learner(recipe, 10, [4] * recipe.epochs, CPU, **({"amp": "fp32"} | options))
 
 
 def values(module):
@@ -36,7 +36,7 @@ def test_totals_are_means_over_the_images_since_the_last_call(batch):
     ours, model = learner(), copy.deepcopy(learner().model).train()
     losses, hits, norms = [], 0, []
     optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9, weight_decay=5e-4)
-    schedule = build_schedule(RECIPE, optimizer, 4)
+    schedule = build_schedule(RECIPE, optimizer, [4] * RECIPE.epochs)
     for _ in range(3):
         logits = model(batch[0])
         loss = F.cross_entropy(logits, batch[1], label_smoothing=0.2)
@@ -47,7 +47,7 @@ def test_totals_are_means_over_the_images_since_the_last_call(batch):
         hits += (logits.argmax(1) == batch[1]).sum().item()
         optimizer.step()
         schedule.step()
-        ours.step(*batch)
+        torch.testing.assert_close(ours.step(*batch), logits, rtol=1e-3, atol=1e-4)
     totals = ours.take_totals()
     assert totals["train_loss"] == pytest.approx(sum(losses) / 3, rel=1e-4)
     assert totals["train_accuracy"] == pytest.approx(100 * hits / 48)
@@ -227,7 +227,7 @@ def test_compilation_is_automatic_only_on_gpus_and_for_long_runs(monkeypatch):
     zeros = torch.zeros
     monkeypatch.setattr(torch, "zeros", lambda *shape, device=None, **options: zeros(*shape, **options))
     for recipe, expected in ((long, True), (RECIPE, False)):
-        assert Learner(recipe, 10, 4, CUDA).compiled is expected
+        assert Learner(recipe, 10, [4] * recipe.epochs, CUDA).compiled is expected
     assert modes == ["default", "reduce-overhead"]
 
 

@@ -76,11 +76,11 @@ def test_what_a_pooled_network_cannot_take_is_refused(wrong):
 
 
 def test_every_image_is_mirrored_in_every_second_epoch(digits):
-    recipe = Recipe(**FAST | {"augment": "alternate", "batch_size": 100})
+    recipe = Recipe(**FAST | {"augment": "alternate", "batch_size": 100, "epochs": 3})
     batches = Batches(digits.train_images, digits.train_labels, recipe, 10)
     sides = []
     for epoch in range(3):
-        images = torch.cat([images for images, _ in batches.epoch(epoch)])
+        images = torch.cat([images for images, *_ in batches.epoch(epoch)])
         plain, mirrored = normalize(digits.train_images), normalize(digits.train_images.flip(3))
         distance = torch.cdist(images.flatten(1), torch.cat([plain, mirrored]).flatten(1))
         nearest = distance.argmin(1)

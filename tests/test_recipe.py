@@ -27,7 +27,7 @@ def test_every_row_builds_its_network_optimizer_and_pipeline():
     for name, recipe in RECIPES.items():
         network = recipe.build_model()
         optimizer = build_optimizer(recipe, network)
-        build_schedule(recipe, optimizer, 10)
+        build_schedule(recipe, optimizer, [10] * recipe.epochs)
         assert recipe.pipeline() is not None, name
 
 
@@ -88,20 +88,22 @@ def test_cosine_agrees_with_torch_s_own():
     bare = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     reference = torch.optim.lr_scheduler.CosineAnnealingLR(bare, T_max=40)
     for step in range(40):
-        assert lr_factor(recipe, 10, step) * 0.1 == pytest.approx(reference.get_last_lr()[0], abs=1e-9)
+        assert lr_factor(recipe, [10] * 4, step) * 0.1 == pytest.approx(reference.get_last_lr()[0], abs=1e-9)
         bare.step()
         reference.step()
 
 
 def test_step_and_warmup_schedules_by_hand():
     step = Recipe(epochs=8, schedule="step")
-    assert [round(lr_factor(step, 1, e), 6) for e in range(8)] == [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
+    assert [round(lr_factor(step, [1] * 8, e), 6) for e in range(8)] == [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
     warm = Recipe(epochs=10, schedule="constant", warmup=2)
-    assert [lr_factor(warm, 2, s) for s in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+    assert [lr_factor(warm, [2] * 10, s) for s in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
     line = Recipe(epochs=10, schedule="linear", warmup=2)
-    assert [lr_factor(line, 2, s) for s in (3, 4, 12, 20)] == pytest.approx([0.8, 1, 0.5, 0])
+    assert [lr_factor(line, [2] * 10, s) for s in (3, 4, 12, 20)] == pytest.approx([0.8, 1, 0.5, 0])
+    shorter = Recipe(epochs=3, schedule="linear", warmup=1)
+    assert [lr_factor(shorter, [4, 2, 4], s) for s in (0, 3, 4, 7, 10)] == pytest.approx([0.2, 0.8, 1, 0.5, 0])
     for schedule in ("cosine", "linear", "constant", "step"):
-        factors = [lr_factor(Recipe(epochs=10, schedule=schedule, warmup=3), 7, s) for s in range(70)]
+        factors = [lr_factor(Recipe(epochs=10, schedule=schedule, warmup=3), [7] * 10, s) for s in range(70)]
         assert 0 < factors[0] < factors[10] < factors[20] <= 1
 
 

@@ -37,10 +37,10 @@ def main() -> None:
     count = STEPS * recipe.batch_size
     images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
     batches = Batches(images, torch.randint(10, (count,), generator=generator), recipe, 10, device)
-    learner, ready = Learner(recipe, 10, STEPS, device), list(batches.epoch(0))
+    learner, ready = Learner(recipe, 10, [STEPS] * recipe.epochs, device), list(batches.epoch(0))
 
     def bare() -> None:
-        for inputs, targets in ready:
+        for inputs, targets, _rows in ready:
             with autocast(device):
                 logits = learner.model(inputs)
             F.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing).backward()
@@ -48,7 +48,7 @@ def main() -> None:
             learner.optimizer.zero_grad()
 
     def kit() -> None:
-        for inputs, targets in batches.epoch(0):
+        for inputs, targets, _rows in batches.epoch(0):
             learner.step(inputs, targets)
 
     def augmentation() -> None:
