@@ -1,6 +1,7 @@
 """RunLog: what a training prints and writes while it goes: rows, best weights, checkpoints, with their timing."""
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -60,12 +61,13 @@ class RunLog:
         self.run.save_history(self.rows)
         self._epoch_began = time.monotonic()
 
-    def print_row(self, epochs: int) -> None:
-        """Print the last epoch with the time left, below a heading once a session."""
-        row, done = self.rows[-1], len(self.rows) - self._first_row
-        if done == 1:
+    def print_row(self, epoch_steps: Sequence[int]) -> None:
+        """Print the last epoch with the time left, below a heading once a session; every epoch has its steps."""
+        row, epochs, now = self.rows[-1], len(epoch_steps), len(self.rows)
+        if now - self._first_row == 1:
             print(HEAD, flush=True)
-        left = (time.monotonic() - self._began) / done * (epochs - len(self.rows))
+        a_step = (time.monotonic() - self._began) / sum(epoch_steps[self._first_row : now])
+        left = a_step * sum(epoch_steps[now:])
         print(
             f"{row['epoch']:4}/{epochs:<4}{row['lr']:9.5f}{row['train_loss']:12.4f}{row['train_accuracy']:9.2f}"
             f"{row['validation_loss']:11.4f}{row['validation_accuracy']:9.2f}{row['grad_norm']:11.3f}"

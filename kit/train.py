@@ -99,7 +99,7 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
             with learner.weights_to_judge() as model:
                 row |= evaluate(model, parts.validation_images, parts.validation_labels, learner.amp, learner.device)
                 log.end_epoch(row, selection.steps[epoch] * learner.recipe.batch_size, model)
-            log.print_row(epochs)
+            log.print_row(selection.steps)
         if world.any(log.age > EPOCH_SECONDS) or epoch + 1 == epochs:
             log.save(learner, selection)
     return True
