@@ -51,7 +51,7 @@ class Recipe:
     mixup_alpha: float = setting(0.0, "alpha of Mixup's Beta distribution; 0 mixes nothing", low=0)
     cutmix_alpha: float = setting(0.0, "alpha of CutMix's Beta distribution; 0 mixes nothing", low=0)
     skip_easy: float = setting(
-        0.0, "share of the images that the middle epochs leave out, of those with the lowest losses", low=0, high=0.75,
+        0.0, "share of the images that the middle epochs leave out, of those with the lowest losses", low=0, high=0.7,
         open_high=True,
     )  # fmt: skip
     ema: float = setting(0.0, "decay a step of averaged weights; 0 averages nothing", low=0, high=1, open_high=True)

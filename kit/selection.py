@@ -14,8 +14,8 @@ from kit.errors import KitError
 from kit.recipe import Recipe
 from kit.streams import stream
 
-LEFT_OUT_OF_EASY = 0.75  # the other easy images come up, by chance, and show whether they still are
-WHOLE_FIRST = 0.25  # share of the epochs, at the beginning, that show every image
+LEFT_OUT_OF_EASY = 0.7  # the other easy images come up, by chance, and show whether they still are
+WHOLE_FIRST = 1 / 3  # share of the epochs, at the beginning, that show every image
 
 
 class Selection:
