@@ -45,9 +45,10 @@ class Batches:
                  device: torch.device = CPU, world: World = ALONE):  # fmt: skip
         if recipe.batch_size % world.size:
             raise KitError(f"batch_size {recipe.batch_size} cannot be shared by {world.size} processes: use a multiple")
-        self.recipe, self.device, self.classes, self.world = recipe, device, classes, world
+        self.recipe, self.classes, self.world = recipe, classes, world
         self.selection = Selection(recipe, len(images), device, world)
         self.images, self.labels = _place(images, device), labels.to(device)
+        self.device = self.labels.device  # `cuda` has become `cuda:0`
         self.pipeline = recipe.pipeline()
         self.mirrored_first = torch.rand(len(images), generator=stream("mirror", recipe.seed)) < 0.5
 

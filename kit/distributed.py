@@ -12,6 +12,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from kit.errors import KitError
+
 TIMEOUT = timedelta(minutes=10)  # longer than the first rank needs to evaluate, short enough not to hang for hours
 
 
@@ -68,13 +70,20 @@ ALONE = World()
 
 @contextmanager
 def joined_world() -> Iterator[World]:
-    """Join the processes that torchrun started, and leave them at the end: gloo for hosts, NCCL for GPUs."""
+    """Join the processes that torchrun started, and leave them at the end: gloo for hosts, NCCL for GPUs.
+
+    Raises:
+        KitError: there are more processes on this machine than GPUs.
+    """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield ALONE
         return
     backend = "gloo"
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= gpus:
+            raise KitError(f"nproc_per_node has to be at most {gpus}, the GPUs of this machine")
+        torch.cuda.set_device(local)
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=TIMEOUT)
     try:

@@ -90,7 +90,7 @@ class Learner:
             return self.step(images, targets)
 
     def step(self, images: Tensor, targets: Tensor) -> Tensor:
-        """One step of training, without waiting for the device.
+        """One step of training, without waiting for the device; in fp16 GradScaler may wait for its own answer.
 
         Args:
             images: float32 (n, 3, 32, 32), normalised.
@@ -181,6 +181,7 @@ class Learner:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where the run began without fp16
+            self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])

@@ -28,6 +28,8 @@ def build_optimizer(recipe: Recipe, model: nn.Module, dtype: torch.dtype = torch
     elif recipe.optimizer in ("sgd", "nesterov"):
         nesterov = recipe.optimizer == "nesterov"
         inner = SGD(parameters, momentum=recipe.momentum, nesterov=nesterov, **common)
+        for p in model.parameters():  # the fused kernel leaves them unset where GradScaler skips its first step
+            inner.state[p]["momentum_buffer"] = torch.zeros_like(p)
     else:
         cls = {"adam": Adam, "adamw": AdamW}[recipe.optimizer]
         inner = cls(parameters, betas=(recipe.momentum, 0.999), **common)

@@ -23,6 +23,7 @@ from kit import files
 from kit.errors import KitError
 from kit.model import ResNet
 from kit.recipe import Recipe
+from kit.sources.dataset import Dataset
 from kit.sources.places import workspace
 
 WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
@@ -99,6 +100,20 @@ class Run:
     def finished(self) -> bool:
         """Whether the last epoch is over and the final figures are written."""
         return (self.folder / "metrics.json").is_file()
+
+    def check_images(self, dataset: Dataset) -> None:
+        """Make sure that the run was trained on `dataset`, as far as its classes and the number of its images tell.
+
+        Raises:
+            KitError: it was not.
+        """
+        images = len(dataset.train_labels)
+        theirs = self.config["classes"], self.config.get("images", images)
+        if theirs != (list(dataset.classes), images):
+            raise KitError(
+                f"{self.folder} was trained on {theirs[1]:,} images of {', '.join(theirs[0][:3])}, ..., not on these "
+                f"{images:,} of {', '.join(dataset.classes[:3])}, ...: give data or run another value"
+            )
 
     def model(self, weights: str = "last") -> ResNet:
         """The trained network in evaluation mode, on the CPU.

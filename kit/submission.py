@@ -1,6 +1,7 @@
 """Write a submission, check it, and say what it is made of."""
 
 import hashlib
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def _read(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise KitError(f"{path} does not exist: write it with the submit notebook first") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         reason = str(error).strip()
         raise KitError(f"{path} is not a CSV file ({reason}): write it again with the submit notebook") from None
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes a surplus first field for a row's name
@@ -154,8 +155,8 @@ def _check(table: pd.DataFrame, header: tuple[str, ...], ids: list[int] | None, 
 def _whole_numbers(column: pd.Series) -> np.ndarray:
     try:
         return column.astype("int64").to_numpy()
-    except (ValueError, TypeError):
-        bad = next(v for v in column if not str(v).strip().lstrip("-").isdigit())
+    except (ValueError, TypeError, OverflowError):
+        bad = next(v for v in column if not re.fullmatch(r"\s*-?[0-9]{1,18}\s*", str(v)))
         raise KitError(f"column {column.name} has to hold whole numbers, not {bad!r}") from None
 
 

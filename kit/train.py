@@ -53,11 +53,12 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         `run`; its `finished` is False where max_hours ended it early.
 
     Raises:
-        KitError: the network is over the budget, the run folder holds another recipe's run, or the loss diverged.
+        KitError: the network is over the budget, the run folder holds a run of another recipe or of other images, or
+            the loss diverged.
         Stopped: SIGTERM or SIGINT came; everything is saved.
     """
     device = device or default_device()
-    _check_before_work(recipe, run, amp, device, len(dataset.classes), resume)
+    _check_before_work(recipe, dataset, run, amp, device, resume)
     with joined_world() as world, StopRequest(max_hours) as stop, freed_memory_kept(device):
         device = default_device() if world.size > 1 else device
         parts = split(dataset, recipe.split, recipe.seed)
@@ -117,15 +118,17 @@ def _spread(images: Tensor, count: int) -> Tensor:
     return images[:: max(len(images) // count, 1)][:count]
 
 
-def _check_before_work(recipe: Recipe, run: Run, amp: str, device: torch.device, classes: int, resume: bool) -> None:
+def _check_before_work(recipe: Recipe, dataset: Dataset, run: Run, amp: str, device: torch.device,
+                       resume: bool) -> None:  # fmt: skip
     """Refuse what is bound to fail, in a moment, before images are copied and folders made."""
     precision(device, amp)
     try:
-        check_budget(recipe.build_model(classes))
+        check_budget(recipe.build_model(len(dataset.classes)))
     except ValueError as error:
         raise KitError(str(error)) from None
     if not run.config_path.is_file() or not resume:
         return
+    run.check_images(dataset)
     earlier, wanted = Recipe().as_dict() | run.config["recipe"], recipe.as_dict()  # settings may have been added since
     if changed := [f"{k} {earlier[k]!r}, not {v!r}" for k, v in wanted.items() if earlier[k] != v]:
         raise KitError(
@@ -146,7 +149,7 @@ def _continued(run: Run, learner: Learner, selection: Selection, resume: bool) -
     if state is None:
         return RunLog(run)
     learner.load_state_dict(state["learner"])
-    selection.load_state_dict(state["selection"])
+    selection.load_state_dict(state.get("selection", {}))  # runs of earlier versions have none
     if learner.world.leads and not run.finished:
         print(f"going on with {run.folder} after {len(state['rows'])} of {learner.recipe.epochs} epochs", flush=True)
     return RunLog(run, state)
@@ -159,6 +162,7 @@ def _write_config(run: Run, learner: Learner, dataset: Dataset, compile: str) ->
             "recipe": learner.recipe.as_dict(),
             "data": dataset.source,
             "classes": list(dataset.classes),
+            "images": len(dataset.train_labels),
             "parameters": count_parameters(learner.model),
             "normalisation": {"mean": list(MEAN), "std": list(STD)},
             "amp": str(precision(learner.device, learner.amp)).removeprefix("torch."),

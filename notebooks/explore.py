@@ -117,14 +117,18 @@ apart = len(parts.train_images) // 10
 plots.augmentation_table(parts.train_images[::apart][:10], ways)
 
 # %% [markdown]
-# What training with this recipe really sees, from the very object that training uses: ten views of each of six images.
+# What training with this recipe really sees, from the very object that training uses: ten views of each of six images,
+# every second one mirrored where epochs alternate.
 
 # %%
 import torch
 
 from kit.batches import Batches
+from kit.transforms.crop import mirror
 
 batches = Batches(parts.train_images, parts.train_labels, settings.recipe, len(dataset.classes))
 six, their_labels = (x[::apart][:6].repeat_interleave(10, 0) for x in (parts.train_images, parts.train_labels))
+if settings.recipe.alternates:
+    six = mirror(six, torch.arange(len(six)) % 2 == 1)
 views, targets = batches.augmented(six, their_labels, torch.Generator().manual_seed(settings.recipe.seed))
 plots.training_views(views, targets, dataset.classes)

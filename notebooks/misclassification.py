@@ -58,6 +58,7 @@ from kit.predict import predict
 from kit.run import Run
 
 dataset, trained = load(settings.data), Run.load(settings.run)
+trained.check_images(dataset)
 network = trained.model(settings.weights)
 part = split(dataset, trained.recipe.split, trained.recipe.seed)
 images, labels = part.validation_images, part.validation_labels
@@ -177,6 +178,7 @@ from IPython.display import display
 
 if settings.other:
     second = Run.load(settings.other)
+    second.check_images(dataset)
     others = Answers(predict(second.model(settings.weights), images, amp=settings.amp), labels, dataset.classes)
     result = analysis.compare(answers, others)
     print(result)

@@ -67,6 +67,7 @@ print(f"{trained.folder}\n{trained.summary()}")
 from kit.submission import images_to_label
 
 dataset = load(settings.data)
+trained.check_images(dataset)
 test = images_to_label(settings.test_file, settings.data, dataset)
 print(test.source)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from distributed_training import RECIPE, STEPS, one_step
 
-from kit.distributed import World
+from kit.distributed import World, joined_world
 from kit.errors import KitError
 from kit.launch import launch, stream, torchrun
 from kit.parameters import Settings, as_arguments
@@ -94,6 +94,15 @@ def test_more_gpus_than_there_are_is_one_sentence(monkeypatch, digits):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(KitError, match="gpus has to be at most 1 on this machine, not 2"):
         launch(Settings(run="shared", gpus=2), digits)
+
+
+def test_more_processes_than_gpus_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(KitError, match="nproc_per_node has to be at most 1"), joined_world():
+        pass
 
 
 def test_one_process_is_a_world_of_its_own():

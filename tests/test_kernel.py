@@ -276,6 +276,23 @@ def test_a_longer_run_of_this_machine_is_not_overwritten(kaggle, workspace):
     assert len((workspace / "runs/paper/history.csv").read_text().splitlines()) == 6
 
 
+def test_a_run_of_another_recipe_is_not_mixed_with_the_pulled_one(kaggle, workspace):
+    make_run(workspace / "runs" / "paper", epochs=1)
+    there = {"runs__paper__history.csv": b"epoch\n0\n1\n", "runs__paper__config.json": b'{"recipe": {"lr": 0.5}}'}
+    finished(kaggle, **there)
+    with pytest.raises(KitError, match="another recipe or of other images; move it away and pull again"):
+        kernel.pull("kit-paper")
+    assert (workspace / "runs/paper/config.json").read_text() == "{}"
+
+
+def test_figures_of_a_finished_run_do_not_outlive_it(kaggle, workspace):
+    here = make_run(workspace / "runs" / "paper", epochs=1)
+    (here / "metrics.json").write_text("{}")
+    finished(kaggle, **{"runs__paper__history.csv": b"epoch\n0\n1\n", "runs__paper__config.json": b"{}"})
+    kernel.pull("kit-paper")
+    assert not (here / "metrics.json").exists()
+
+
 def test_output_names_cannot_reach_outside(kaggle, workspace, tmp_path):
     kaggle.kernels[f"{USER}/kit-paper"] = {
         "status": ["COMPLETE"],

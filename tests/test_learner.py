@@ -89,6 +89,8 @@ def test_the_scaler_skips_infinite_steps_and_halves_its_scale(batch, lookahead_k
     assert all(torch.equal(v, before[k]) for k, v in values(ours.model.classifier).items())
     assert ours.scaler.get_scale() == 2.0**7
     assert ours.take_totals()["grad_norm"] == 0  # of no step
+    for momentum in (s.get("momentum_buffer") for s in ours.optimizer.state.values()):
+        assert momentum is None or not momentum.any()
 
     fresh, plain = (learner(RECIPE.replace(lookahead_k=lookahead_k)) for _ in range(2))
     fresh.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
@@ -152,6 +154,17 @@ def test_slow_weights_to_judge_are_those_of_the_last_synchronisation(batch):
     ours.step(*batch)
     with ours.weights_to_judge() as model:
         assert torch.equal(model.classifier.weight, at_synchronisation)
+
+
+def test_a_run_that_began_without_a_scaler_goes_on_with_one(batch):
+    """A Colab GPU with bfloat16 first, then a T4."""
+    ours, other = learner(), learner(RECIPE.replace(seed=5))
+    ours.step(*batch)
+    other.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
+    other.load_state_dict(ours.state_dict())
+    assert other.scaler.get_scale() == 2.0**8
+    other.step(*batch)
+    assert other.steps == 2
 
 
 @pytest.mark.parametrize("settings", [

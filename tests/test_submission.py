@@ -58,6 +58,8 @@ def test_the_header_is_configurable(tmp_path):
         ("ID,Labels\n7,1\n3,10\n900,9\n0,9\n", "0 to 9, not 10"),
         ("ID,Labels\n7,1\n3,-1\n900,9\n0,9\n", "0 to 9, not -1"),
         ("ID,Labels\n7,1\n3,cat\n900,9\n0,9\n", "whole numbers, not 'cat'"),
+        ("ID,Labels\n7,1\n--3,1\n900,9\n0,9\n", "whole numbers, not '--3'"),
+        ("ID,Labels\n7,1\n99999999999999999999,1\n900,9\n0,9\n", "whole numbers, not '99999999999999999999'"),
         ("ID,Labels\n7,1\n3,\n900,9\n0,9\n", "whole numbers, not ''"),
         ("ID,Labels\n7,1\n3,1.5\n900,9\n0,9\n", "whole numbers, not '1.5'"),
         ("ID,Category\n7,1\n", "header has to be ID,Labels"),

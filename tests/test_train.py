@@ -1,6 +1,7 @@
 """The real training entry on embedded digits."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -68,6 +69,25 @@ def test_another_recipe_does_not_overwrite_a_run(digits_run, digits, digits_reci
     with pytest.raises(KitError, match=r"another recipe \(lr 0\.1, not 0\.2\): choose another name"):
         train(digits_recipe.replace(lr=0.2), digits, digits_run)
     assert weights(digits_run) == before
+
+
+def test_a_run_of_other_images_is_neither_taken_for_theirs_nor_overwritten(digits_run, digits, digits_recipe):
+    before = weights(digits_run)
+    others = replace(digits, classes=tuple("abcdefghij"))
+    with pytest.raises(KitError, match=r"trained on 1,438 images of .*, not on these 1,438 of a, b, c, \.\.\.: give"):
+        train(digits_recipe, others, digits_run)
+    fewer = replace(digits, train_images=digits.train_images[:999], train_labels=digits.train_labels[:999])
+    with pytest.raises(KitError, match="not on these 999 of"):
+        train(digits_recipe, fewer, digits_run)
+    assert weights(digits_run) == before
+
+
+def test_a_checkpoint_from_before_images_were_selected_goes_on(tmp_path, digits):
+    run = train(TINY, digits, Run(tmp_path / "run"), max_hours=1e-9)
+    checkpoint = run.load_checkpoint()
+    del checkpoint["selection"]
+    run.save_checkpoint(checkpoint)
+    assert train(TINY, digits, run).finished
 
 
 def test_a_run_from_before_a_setting_existed_is_the_same_recipes(tmp_path, digits):

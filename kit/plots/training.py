@@ -12,6 +12,8 @@ from kit.plots.style import COLORS, count_epochs, styled
 
 
 def _curve(history: pd.DataFrame, columns: Mapping[str, str], ylabel: str, title: str) -> Figure:
+    if history.empty:
+        return placeholder("no epoch has ended yet")
     figure, axes = plt.subplots(figsize=(6.4, 3.6))
     marker = "o" if len(history) < 3 else None  # a line of one point is invisible
     for column, label in columns.items():

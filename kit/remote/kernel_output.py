@@ -57,14 +57,15 @@ def put_away(stage: Path, home: Path) -> list[Path]:
     """Move runs/ and submissions/ to the workspace's and the rest to `home`, and return where they are now.
 
     Raises:
-        KitError: a run of that name has more epochs here than there; then nothing is moved.
+        KitError: a run of that name has more epochs here than there, or is of another recipe or of other images; then
+            nothing is moved.
     """
-    for run in stage.glob("runs/*"):
-        here = workspace() / "runs" / run.name
-        if _epochs(here) > _epochs(run):
-            raise KitError(
-                f"{here} has {_epochs(here)} epochs, the kernel {_epochs(run)}; move yours away and pull again"
-            )
+    pairs = [(run, workspace() / "runs" / run.name) for run in stage.glob("runs/*")]
+    for there, here in pairs:
+        _check_continues(Run(here.resolve()), Run(there.resolve()))
+    for there, here in pairs:
+        if not Run(there.resolve()).finished:  # figures of the whole run would call the pulled one finished
+            (here / "metrics.json").unlink(missing_ok=True)
     brought = []
     for path in sorted(path for path in stage.rglob("*") if path.is_file()):
         within = path.relative_to(stage)
@@ -75,5 +76,11 @@ def put_away(stage: Path, home: Path) -> list[Path]:
     return brought
 
 
-def _epochs(run: Path) -> int:
-    return len(Run(run.resolve()).history)
+def _check_continues(here: Run, there: Run) -> None:
+    ours, theirs = len(here.history), len(there.history)
+    if ours > theirs:
+        raise KitError(f"{here.folder} has {ours} epochs, the kernel {theirs}; move yours away and pull again")
+    if not (here.config_path.is_file() and there.config_path.is_file()):
+        return
+    if any(here.config.get(word) != there.config.get(word) for word in ("recipe", "classes")):
+        raise KitError(f"{here.folder} is a run of another recipe or of other images; move it away and pull again")
