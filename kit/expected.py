@@ -3,7 +3,9 @@
 Two kinds of evidence. A line through what teams published: their accuracy on CIFAR-10's test images against
 their Kaggle score (leaderboard.csv, with sources). And the unlabelled test images themselves: average
 confidence, difference of confidences (Guillory et al. 2021, arXiv:2107.03315) and average thresholded
-confidence, ATC (Garg et al. 2022, arXiv:2201.04234), all after temperature scaling on the validation images.
+confidence, ATC (Garg et al. 2022, arXiv:2201.04234), and the confidence that is left when every class has to get its
+share of the images, plain and thresholded (COT, COTT: Lu et al. 2023, arXiv:2305.15640); all after temperature
+scaling on the validation images.
 """
 
 from dataclasses import dataclass
@@ -13,11 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from kit.answers import Answers, checked_logits
 from kit.calibration import fit_temperature
 from kit.errors import KitError
+from kit.transport import transported_confidence
 
 PUBLIC_IMAGES = 5012  # how many of the 10,000 test images the public leaderboard scores, by the scores' fractions
 RESAMPLES = 200
@@ -112,10 +115,10 @@ def average_thresholded_confidence(source_scores: ArrayLike, right: ArrayLike, s
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What the label-free methods look at: confidence, log confidence and negative entropy, calibrated."""
+    """What the label-free methods look at, calibrated: confidence, its log, negative entropy, transported confidence."""
 
-    source: np.ndarray  # (3, N)
-    target: np.ndarray  # (3, M)
+    source: np.ndarray  # (4, N)
+    target: np.ndarray  # (4, M)
     right: np.ndarray  # bool (N,)
 
     def estimates(self, source: np.ndarray | slice, target: np.ndarray | slice) -> list[float]:
@@ -126,10 +129,13 @@ class _Evidence:
             np.clip(right.mean() + average - known[0].mean(), 0, 1),
             average_thresholded_confidence(known[1], right, unknown[1]),
             average_thresholded_confidence(known[2], right, unknown[2]),
+            unknown[3].mean(),
+            average_thresholded_confidence(known[3], right, unknown[3]),
         ]
 
 
-METHODS = ("average confidence", "difference of confidences", "ATC, max confidence", "ATC, negative entropy")
+METHODS = ("average confidence", "difference of confidences", "ATC, max confidence", "ATC, negative entropy",
+           "COT, known class shares", "COTT, known class shares")  # fmt: skip
 
 
 def estimate_accuracy(source: Answers, target_logits: ArrayLike, resamples: int = RESAMPLES) -> pd.DataFrame:
@@ -163,13 +169,15 @@ def _gather(source: Answers, target_logits: ArrayLike) -> _Evidence:
     if target.shape[1] != len(source.classes):
         raise KitError(f"the unlabelled logits have {target.shape[1]} classes, the labelled {len(source.classes)}")
     temperature = fit_temperature(source)
-    known, unknown = (_scores(logits / temperature) for logits in (source.logits, target))
+    shares = np.bincount(source.labels, minlength=target.shape[1]) / len(source.labels)
+    known, unknown = (_scores(logits / temperature, shares) for logits in (source.logits, target))
     return _Evidence(known, unknown, source.right)
 
 
-def _scores(logits: np.ndarray) -> np.ndarray:
+def _scores(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
     log_confidence = max_confidence(logits)
-    return np.stack([np.exp(log_confidence), log_confidence, negative_entropy(logits)])
+    transported = transported_confidence(softmax(logits, 1), shares)
+    return np.stack([np.exp(log_confidence), log_confidence, negative_entropy(logits), transported])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kit.pooled import PATCH, PooledBlock, WhiteningStem
+from kit.pooled import PATCH, PooledBlock, ResidualConv, WhiteningStem
 
 PARAMETER_BUDGET = 5_000_000
 IMAGE_SIDE = 32
@@ -26,15 +26,15 @@ class Architecture:
 
     Attributes:
         channels: C_i, the channels of each layer.
-        blocks: BasicBlocks in each layer.
+        blocks: blocks in each layer.
         filter: F_i, the odd size of the square filters of each layer.
         skip_kernel: K_i, the odd size of each layer's skip convolution (where shapes change).
         pool: P, the size of the average pool after the last layer; None pools the whole map.
         dropout: probability between the two convolutions of a block, 0 up to 1.
         strides: stride of the first block of each layer; None is 1, then 2 for every further layer.
         squeeze_excite: whether each block weighs its channels by squeeze-and-excitation.
-        pooled: the form for short trainings: a whitening stem and a PooledBlock as every layer, in place of strides.
-            Takes filters of 3, one block a layer and no dropout.
+        pooled: the form for short trainings: a whitening stem, and layers of a PooledBlock, in place of a stride, and
+            ResidualConvs. Takes filters of 3 and no dropout.
     """
 
     channels: tuple[int, ...]
@@ -147,9 +147,12 @@ def _stem(channels: int) -> nn.Sequential:
 
 
 def _layer(a: Architecture, index: int, fan_in: int, fan_out: int) -> list[nn.Module]:
+    further = range(a.blocks[index] - 1)
+    if a.pooled:
+        return [PooledBlock(fan_in, fan_out), *(ResidualConv(fan_out) for _ in further)]
     options = (a.filter[index], a.skip_kernel[index], a.dropout, a.squeeze_excite)
-    first = PooledBlock(fan_in, fan_out) if a.pooled else BasicBlock(fan_in, fan_out, a.strides[index], *options)
-    return [first, *(BasicBlock(fan_out, fan_out, 1, *options) for _ in range(a.blocks[index] - 1))]
+    first = BasicBlock(fan_in, fan_out, a.strides[index], *options)
+    return [first, *(BasicBlock(fan_out, fan_out, 1, *options) for _ in further)]
 
 
 def _last_side(a: Architecture) -> int:
@@ -172,10 +175,8 @@ def _checked(a: Architecture) -> Architecture:
             raise ValueError(f"{name} has to be odd, so that the image keeps its size, not {values}")
     if min(a.channels, default=0) < 1:
         raise ValueError(f"channels have to be whole numbers from 1, not {a.channels}")
-    if a.pooled and (a.strides or a.dropout or a.squeeze_excite or {*filters} != {3} or {*a.blocks} != {1}):
-        raise ValueError(
-            "a pooled network takes filters of 3, one block a layer, no strides, dropout or squeeze-excite"
-        )
+    if a.pooled and (a.strides or a.dropout or a.squeeze_excite or {*filters} != {3}):
+        raise ValueError("a pooled network takes filters of 3, no strides, dropout or squeeze-excite")
     if not 0 <= a.dropout < 1:
         raise ValueError(f"dropout has to be from 0 up to 1, not {a.dropout}")
     full = replace(a, filter=filters, skip_kernel=skips, strides=strides)

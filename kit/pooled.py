@@ -53,6 +53,17 @@ class PooledBlock(nn.Module):
         return F.silu(h + self.bn2(self.conv2(h)))
 
 
+class ResidualConv(nn.Module):
+    """SiLU(x + BN(conv(x))), a further block of the same layer; keeps the shape (N, channels, H, W)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv, self.bn = _conv(channels, channels), _shift_only(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x + self.bn(self.conv(x)))
+
+
 def _conv(fan_in: int, fan_out: int) -> nn.Conv2d:
     conv = nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=False)
     nn.init.dirac_(conv.weight.data[:fan_in])

@@ -47,6 +47,10 @@ class Selection:
         self._known = torch.full((images,), torch.inf, device=device)  # each image's last loss before this epoch
         self._seen = torch.zeros(2, images, device=device)  # in this epoch: its loss, and how often it came up
 
+    def steps_into(self, epoch: int, steps: int) -> int:
+        """How many steps of the epoch are over, `steps` after the beginning of the run."""
+        return steps - sum(self.steps[:epoch])
+
     def order(self, epoch: int) -> Tensor:
         """The rows of the epoch's full batches, int64 (steps * batch_size,), the same on every process.
 

@@ -60,6 +60,8 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
     device = device or default_device()
     _check_before_work(recipe, dataset, run, amp, device, resume)
     with joined_world() as world, StopRequest(max_hours) as stop, freed_memory_kept(device):
+        if world.share(resume and run.finished):
+            return run
         device = default_device() if world.size > 1 else device
         parts = split(dataset, recipe.split, recipe.seed)
         batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device, world)
@@ -67,8 +69,6 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         learner = Learner(recipe, len(dataset.classes), selection.steps, device, amp, compile, world)
         learner.fit_stem(_spread(parts.train_images, STEM_IMAGES))
         log = _continued(run, learner, selection, resume)
-        if world.share(run.finished):
-            return run
         if world.leads:
             _write_config(run, learner, dataset, compile)
         if _loop(learner, batches, parts, log, stop, checkpoint_seconds):
@@ -81,14 +81,14 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
     """Train until the last epoch is over; False where max_hours came first."""
     world, epochs, selection = learner.world, learner.recipe.epochs, batches.selection
     for epoch in range(len(log.rows), epochs):  # rows, not steps: a stop may come after an epoch's last step
-        for images, targets, rows in batches.epoch(epoch, start=learner.steps - sum(selection.steps[:epoch])):
+        for images, targets, rows in batches.epoch(epoch, start=selection.steps_into(epoch, learner.steps)):
             logits = learner.step(images, targets)
             selection.record(rows, logits, targets)
 
             if world.size == 1 or learner.steps % AGREE_STEPS == 0:
                 if world.any(stop.reason is not None):
                     log.save(learner, selection)
-                    return _say_how_to_go_on(log, learner, selection.steps, epoch, stop)
+                    return _say_how_to_go_on(log, learner, selection, epoch, stop)
                 if world.any(log.age > checkpoint_seconds):
                     log.save(learner, selection)
 
@@ -150,7 +150,7 @@ def _continued(run: Run, learner: Learner, selection: Selection, resume: bool) -
         return RunLog(run)
     learner.load_state_dict(state["learner"])
     selection.load_state_dict(state.get("selection", {}))  # runs of earlier versions have none
-    if learner.world.leads and not run.finished:
+    if learner.world.leads:
         print(f"going on with {run.folder} after {len(state['rows'])} of {learner.recipe.epochs} epochs", flush=True)
     return RunLog(run, state)
 
@@ -179,10 +179,10 @@ def _finite(totals: dict[str, float], epoch: int) -> dict[str, float]:
     return totals
 
 
-def _say_how_to_go_on(log: RunLog, learner: Learner, steps: list[int], epoch: int, stop: StopRequest) -> bool:
-    step = learner.steps - sum(steps[:epoch])
+def _say_how_to_go_on(log: RunLog, learner: Learner, selection: Selection, epoch: int, stop: StopRequest) -> bool:
+    step, steps = selection.steps_into(epoch, learner.steps), selection.steps[epoch]
     message = (
-        f"stopped by {stop.reason or 'another process'} in epoch {epoch + 1}, after step {step} of {steps[epoch]}; "
+        f"stopped by {stop.reason or 'another process'} in epoch {epoch + 1}, after step {step} of {steps}; "
         f"everything is saved in {log.run.folder}: run the same command again to go on"
     )
     if learner.world.leads:

@@ -117,10 +117,19 @@ def test_where_calibration_survives_the_shift_confidences_are_right_and_atc_is_n
     source, target = calibrated(6), calibrated(4, seed=1)
     assert source.accuracy - target.accuracy > 0.1
     table = estimate_accuracy(source, target.logits)
-    np.testing.assert_allclose(table.expected[:2], 100 * target.accuracy, atol=2)
-    np.testing.assert_allclose(table.expected[2:], 100 * target.accuracy, atol=5)
+    np.testing.assert_allclose(table.expected.iloc[:2], 100 * target.accuracy, atol=2)
+    np.testing.assert_allclose(table.expected.iloc[2:], 100 * target.accuracy, atol=5)
     assert (table.low < table.expected).all() and (table.expected < table.high).all()
     assert tuple(table.index) == METHODS
+
+
+def test_transport_sees_a_class_that_is_favoured_where_confidence_does_not():
+    source, target = calibrated(6), calibrated(6, seed=1)
+    favoured = Answers(target.logits + 6 * np.eye(10)[0], target.labels)
+    errors = (estimate_accuracy(source, favoured.logits, 0).expected - 100 * favoured.accuracy).abs()
+    assert target.accuracy - favoured.accuracy > 0.1
+    for transported, usual in zip(METHODS[4:], (METHODS[0], METHODS[2]), strict=True):
+        assert errors[transported] < 0.7 * errors[usual]
 
 
 def test_difference_of_confidences_is_the_source_accuracy_moved():
@@ -144,7 +153,7 @@ def test_agreement_and_the_boards_noise_are_said():
         f"{PUBLIC_IMAGES:,} images" in result.verdict
         and "differences there under about one point are noise" in result.verdict
     )
-    assert result.table.index[0] == LINE and len(result.table) == 5
+    assert result.table.index[0] == LINE and len(result.table) == 1 + len(METHODS)
     assert set(result.as_record()) == {LINE, *METHODS}
     scores.forecast_intervals(result)
 

@@ -123,12 +123,15 @@ def estimates_under_shifts(table: pd.DataFrame) -> Figure:
     Args:
         table: columns `true` and each of `kit.expected.METHODS`, in %, a row a shift and strength.
     """
-    figure, grid = plt.subplots(1, len(METHODS), figsize=(12, 3.5), sharey=True)
-    for axes, method in zip(grid, METHODS, strict=True):
+    figure, grid = plt.subplots(2, len(METHODS) // 2, figsize=(9.5, 7), sharex=True, sharey=True)
+    for axes, method in zip(grid.flat, METHODS, strict=True):
         error = (table[method] - table.true).abs().mean()
         axes.plot([0, 100], [0, 100], color=GREY, linestyle="--", linewidth=1)
         axes.plot(table.true, table[method], "o", color=BLUE, markersize=3.5, alpha=0.8)
-        axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="true accuracy (%)")
+        axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
         axes.set_title(f"{method}\nmean absolute error {error:.1f} points", fontsize=9)
-    grid[0].set_ylabel("estimated accuracy (%)")
+    for row in grid:
+        row[0].set_ylabel("estimated accuracy (%)")
+    for axes in grid[-1]:
+        axes.set_xlabel("true accuracy (%)")
     return figure
