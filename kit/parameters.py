@@ -35,7 +35,7 @@ class Settings:
     weights: str = setting("last", "the epoch whose weights predict", choices=("last", "best"))
     other: str = setting("", "a second run to compare with; empty compares nothing")
     test_file: str = setting("auto", "the competition's test file; auto looks where the images are")
-    tta: str = setting("auto", "test-time augmentation: auto, none, flip, flip+shift, or a number of views")
+    tta: str = setting("auto", "test-time augmentation: auto, none, flip, flip+shift, adaptive, or a number of views")
     header: str = setting("ID,Labels", "the header of the CSV")
     upload: bool = setting(False, "send the CSV to Kaggle")
     message: str = setting("", "the submission's description on Kaggle")

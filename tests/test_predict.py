@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
+import kit.predict as predict_module
 from kit.augment import normalize
 from kit.errors import KitError
 from kit.model import build, count_parameters
@@ -71,6 +72,29 @@ def test_views_are_reflected_shifts_as_numpy_pads_them(model, images, tta):
     torch.testing.assert_close(predict(model, images, tta=tta, amp="fp32"), total / count, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("batch_size", [5, None])
+def test_adaptive_shows_more_views_only_of_what_the_flip_leaves_in_doubt(model, images, batch_size, monkeypatch):
+    flip, ten = (predict(model, images, tta=tta, amp="fp32") for tta in ("flip", "flip+shift"))
+    ranked = flip.sort(1, descending=True).values
+    lead = (ranked[:, 0] - ranked[:, 1]) / (ranked[:, 0] - flip.mean(1))
+    monkeypatch.setattr(predict_module, "SURE", lead.median().item() + 1e-6)
+    shown = []
+    model.register_forward_pre_hook(lambda _, inputs: shown.append(len(inputs[0])))
+    logits = predict(model, images, tta="adaptive", amp="fp32", batch_size=batch_size)
+    doubtful = lead < predict_module.SURE
+    assert 0 < doubtful.sum() < len(images)
+    torch.testing.assert_close(logits, torch.where(doubtful[:, None], ten, flip), rtol=1e-4, atol=1e-5)
+    assert sum(shown) == 2 * len(images) + 8 * doubtful.sum()
+
+
+def test_adaptive_answers_of_certain_and_of_equal_logits_are_finite(images):
+    for bias in (torch.zeros(10), 1e30 * torch.eye(10)[3]):
+        constant = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+        nn.init.zeros_(constant[1].weight)
+        constant[1].bias.data.copy_(bias)
+        torch.testing.assert_close(predict(constant, images, tta="adaptive", amp="fp32"), bias.expand(len(images), 10))
+
+
 def test_views_grow_outwards_and_stay_centred():
     distances = [down**2 + right**2 for _, down, right in VIEWS]
     assert len(set(VIEWS)) == 162 and distances == sorted(distances)
@@ -88,7 +112,7 @@ def test_every_view_of_a_plain_colour_is_the_same(model):
 
 @pytest.mark.parametrize("tta", ["flop", "", 0, 163, -1, 2.5, True, None])
 def test_unknown_views_are_refused(model, images, tta):
-    with pytest.raises(KitError, match="none, flip, flip\\+shift or a number of views from 1 to 162"):
+    with pytest.raises(KitError, match="none, flip, flip\\+shift, adaptive or a number of views from 1 to 162"):
         predict(model, images, tta=tta)
 
 
