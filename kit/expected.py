@@ -115,7 +115,7 @@ def average_thresholded_confidence(source_scores: ArrayLike, right: ArrayLike, s
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What the label-free methods look at, calibrated: confidence, its log, negative entropy, confidence transported."""
+    """What the label-free methods look at, calibrated: confidence, its log, negative entropy, transported."""
 
     source: np.ndarray  # (4, N)
     target: np.ndarray  # (4, M)
