@@ -175,7 +175,7 @@ RECIPES: dict[str, Recipe] = {
     # which leave out what is easy by then, pay for nearly twice as many; these need crops by 4 pixels, not by 2. So
     # short a run needs no policy, no Cutout, and no averages beyond a rate that falls straight to zero.
     "quick": Recipe(
-        epochs=15, arch="48,192,256/1,1,1+pooled", batch_size=768, optimizer="muon", lr=0.15, momentum=0.65,
+        epochs=15, arch="48,192,256/1,1,2+pooled", batch_size=768, optimizer="muon", lr=0.15, momentum=0.65,
         weight_decay=0.01, schedule="linear", lookahead_k=0, label_smoothing=0.1, augment="reflect+alternate", cutout=0,
         skip_easy=0.35,
     ),
