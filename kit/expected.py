@@ -139,7 +139,7 @@ METHODS = ("average confidence", "difference of confidences", "ATC, max confiden
 
 
 def estimate_accuracy(source: Answers, target_logits: ArrayLike, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """Accuracy on unlabelled images, by each of METHODS.
+    """Accuracy on unlabelled images, by each of METHODS; COT and COTT expect the labelled images' share of each class.
 
     Args:
         source: answers about labelled images that the network was not trained on.

@@ -15,8 +15,8 @@ from kit.errors import KitError
 from kit.model import PARAMETER_BUDGET, count_parameters
 from kit.precision import autocast, default_device
 
-TTA_VIEWS = {"none": 1, "flip": 2, "flip+shift": 10}
 ADAPTIVE = "adaptive"
+TTA_VIEWS = {"none": 1, "flip": 2, "flip+shift": 10, ADAPTIVE: 18}  # of adaptive: where the flip leaves doubt
 SURE = 0.8  # a lead of the flip's answer that the other views overturned for none of 10,000 test images (two networks)
 MAX_SHIFT = 4  # pixels: as far as the random crop of training moves an image
 
@@ -49,9 +49,9 @@ def predict(
         model: takes normalised float images (N, 3, 32, 32), gives logits (N, classes).
         images: uint8 (N, 3, 32, 32), N from 1.
         tta: "none"; "flip" (2 views); "flip+shift" (10 views: the image and its four neighbours by one pixel,
-            each also mirrored); "adaptive" (the flip, and the other 8 of these where it leaves doubt: the same
-            answers for less than half the work); or a number of views from 1 to 162, the first of a list of
-            mirrored shifts that starts with these and goes on to 4 pixels.
+            each also mirrored); "adaptive" (the flip and, where it leaves doubt, 18 views, with the diagonal
+            neighbours: the answers of 18 views for less than half the work); or a number of views from 1 to
+            162, the first of a list of mirrored shifts that starts with these and goes on to 4 pixels.
         amp: the precision, one of kit.precision.PRECISIONS.
         batch_size: images at once; by default 2,048 on a GPU and 256 on a CPU.
 
@@ -145,10 +145,10 @@ def budget_statement(networks: int, parameters: int, budget: int = PARAMETER_BUD
 
 
 def _views(tta: str | int) -> list[tuple[bool, int, int]]:
-    text = "flip+shift" if str(tta) == ADAPTIVE else str(tta)
+    text = str(tta)
     count = TTA_VIEWS.get(text) or (int(text) if text.isdecimal() else 0)
     if not 1 <= count <= len(VIEWS):
-        names = ", ".join((*TTA_VIEWS, ADAPTIVE))
+        names = ", ".join(TTA_VIEWS)
         raise KitError(f"tta has to be {names} or a number of views from 1 to {len(VIEWS)}, not {tta!r}")
     return VIEWS[:count]
 

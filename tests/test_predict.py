@@ -74,7 +74,7 @@ def test_views_are_reflected_shifts_as_numpy_pads_them(model, images, tta):
 
 @pytest.mark.parametrize("batch_size", [5, None])
 def test_adaptive_shows_more_views_only_of_what_the_flip_leaves_in_doubt(model, images, batch_size, monkeypatch):
-    flip, ten = (predict(model, images, tta=tta, amp="fp32") for tta in ("flip", "flip+shift"))
+    flip, all_views = (predict(model, images, tta=tta, amp="fp32") for tta in ("flip", 18))
     ranked = flip.sort(1, descending=True).values
     lead = (ranked[:, 0] - ranked[:, 1]) / (ranked[:, 0] - flip.mean(1))
     monkeypatch.setattr(predict_module, "SURE", lead.median().item() + 1e-6)
@@ -83,8 +83,8 @@ def test_adaptive_shows_more_views_only_of_what_the_flip_leaves_in_doubt(model, 
     logits = predict(model, images, tta="adaptive", amp="fp32", batch_size=batch_size)
     doubtful = lead < predict_module.SURE
     assert 0 < doubtful.sum() < len(images)
-    torch.testing.assert_close(logits, torch.where(doubtful[:, None], ten, flip), rtol=1e-4, atol=1e-5)
-    assert sum(shown) == 2 * len(images) + 8 * doubtful.sum()
+    torch.testing.assert_close(logits, torch.where(doubtful[:, None], all_views, flip), rtol=1e-4, atol=1e-5)
+    assert sum(shown) == 2 * len(images) + 16 * doubtful.sum()
 
 
 def test_adaptive_answers_of_certain_and_of_equal_logits_are_finite(images):
