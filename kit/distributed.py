@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from inspect import signature
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from kit.errors import KitError
 
+_DDP_OPTIONS = signature(DistributedDataParallel).parameters
 TIMEOUT = timedelta(minutes=10)  # longer than the first rank needs to evaluate, short enough not to hang for hours
 
 
@@ -34,7 +36,8 @@ class World:
         if self.size == 1:
             return model
         devices = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+        sync = "forward_sync_buffers" if "forward_sync_buffers" in _DDP_OPTIONS else "broadcast_buffers"  # older torch
+        return DistributedDataParallel(model, device_ids=devices, **{sync: False})
 
     def share_buffers(self, *models: nn.Module) -> None:
         """Give every process rank 0's BatchNorm statistics, as before every save and evaluation.

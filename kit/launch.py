@@ -8,10 +8,13 @@ import torch
 
 from kit.data import Dataset
 from kit.errors import KitError
+from kit.interrupt import Stopped, StopRequest
 from kit.machine import environment_of_child
 from kit.parameters import Settings, as_arguments
 from kit.run import Run
 from kit.train import train
+
+POLL_SECONDS = 0.5  # within which a signal is passed on
 
 
 def launch(settings: Settings, dataset: Dataset) -> Run:
@@ -19,6 +22,7 @@ def launch(settings: Settings, dataset: Dataset) -> Run:
 
     Raises:
         KitError: there are fewer GPUs than asked for, or a process of a shared training failed.
+        Stopped: SIGTERM or SIGINT came; everything is saved.
     """
     run = Run(settings.run)
     if settings.gpus == 1:
@@ -41,22 +45,27 @@ def torchrun(processes: int, arguments: list[str]) -> list[str]:
 
 
 def stream(command: list[str]) -> None:
-    """Run `command` and print its lines as they come; an interrupt asks it to save, and waits until it has.
+    """Run `command` and print its lines as they come.
+
+    SIGTERM and SIGINT ask it to save and end, and this waits until it has. It is a session of its own, since a terminal
+    sends its interrupt to all processes of one: a second signal would end a training unsaved.
 
     Raises:
         KitError: it failed.
+        Stopped: SIGTERM or SIGINT came.
     """
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment_of_child()
-    )
-    with ThreadPoolExecutor(1) as reader:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env=environment_of_child(), start_new_session=True)  # fmt: skip
+    with ThreadPoolExecutor(1) as reader, StopRequest() as stop:
         lines = reader.submit(_print_lines, process)
-        try:
-            wait([lines])
-        except KeyboardInterrupt:
-            process.terminate()  # asks a training to save and end; leaving the block waits until it has
-            raise
-    if code := process.wait():
+        while not wait([lines], timeout=POLL_SECONDS).done:
+            if stop.signum is not None:
+                process.terminate()
+                wait([lines])
+    code = process.wait()
+    if stop.signum is not None:
+        raise Stopped(f"stopped by {stop.reason}: the lines above say what is saved", stop.signum)
+    if code:
         raise KitError(f"the training ended with exit status {code}: the lines above say why")
 
 

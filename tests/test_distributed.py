@@ -10,6 +10,7 @@ from distributed_training import RECIPE, STEPS, one_step
 
 from kit.distributed import World, joined_world
 from kit.errors import KitError
+from kit.interrupt import Stopped
 from kit.launch import launch, stream, torchrun
 from kit.parameters import Settings, as_arguments
 from kit.run import Run
@@ -70,22 +71,25 @@ def test_a_process_that_dies_ends_the_run_with_an_error(tmp_path, capfd):
 def test_the_training_command_shares_a_run_and_rank_0_alone_prints(tmp_path, capfd):
     settings = Settings(RECIPE.replace(epochs=2, batch_size=128), "digits", data="digits", run=str(tmp_path / "run"))
     stream(torchrun(2, as_arguments(settings, "train")))
-    rows = [line.split()[0] for line in capfd.readouterr().out.splitlines() if line.strip().startswith(("1/", "2/"))]
+    printed = capfd.readouterr().out
+    assert "Warning" not in printed
+    rows = [line.split()[0] for line in printed.splitlines() if line.strip().startswith(("1/", "2/"))]
     assert rows == ["1/2", "2/2"]
     run = Run(settings.run)
     assert run.finished and run.config["processes"] == 2
     assert run.history["train_accuracy"].iloc[-1] > 15
 
 
-def test_an_interrupt_lets_the_processes_save_and_waits_for_them(capfd, heeded_interrupts):
-    child = """if True:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_lets_the_processes_save_and_waits_for_them(name, capfd, heeded_interrupts):
+    child = f"""if True:
         import os, signal, sys, time
         signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), print("saved"), sys.exit(143)))
         print("training", flush=True)
-        os.kill(os.getppid(), signal.SIGINT)
+        os.kill(os.getppid(), signal.{name})
         time.sleep(60)
     """
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped, match=f"stopped by {name}"):
         stream([sys.executable, "-c", child])
     assert capfd.readouterr().out.split() == ["training", "saved"]
 
