@@ -115,6 +115,19 @@ class Run:
                 f"{images:,} of {', '.join(dataset.classes[:3])}, ...: give data or run another value"
             )
 
+    def check_unseen_validation(self, other: "Run") -> None:
+        """Make sure that this run did not train on what `other` validates with, so that both can be judged by it.
+
+        Raises:
+            KitError: it trained on some of these images.
+        """
+        ours, theirs = self.recipe, other.recipe
+        if theirs.split == "holdout" and (ours.split, ours.seed) != ("holdout", theirs.seed):
+            raise KitError(
+                f"{self.folder} trained on images that {other.folder} held out, so these cannot judge both: compare "
+                f"it with a run of split paper, or train it with split holdout and seed {theirs.seed}"
+            )
+
     def model(self, weights: str = "last") -> ResNet:
         """The trained network in evaluation mode, on the CPU.
 

@@ -179,6 +179,7 @@ from IPython.display import display
 if settings.other:
     second = Run.load(settings.other)
     second.check_images(dataset)
+    second.check_unseen_validation(trained)
     others = Answers(predict(second.model(settings.weights), images, amp=settings.amp), labels, dataset.classes)
     result = analysis.compare(answers, others)
     print(result)

@@ -1,14 +1,18 @@
 """The run folder: what a training leaves, and what is said of damaged ones."""
 
 import json
+from contextlib import nullcontext
 
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from kit import files
+from kit.data import split
 from kit.errors import KitError
 from kit.model import count_parameters
+from kit.recipe import Recipe
 from kit.run import Run, all_runs
 
 
@@ -66,6 +70,31 @@ def test_a_missing_run_lists_those_there_are(digits_run):
     with pytest.raises(KitError, match=r"no run in .*absent.*\(digits\)"):
         Run.load(digits_run.folder.parent / "absent")
     assert [run.name for run in all_runs(digits_run.folder.parent)] == ["digits"]
+
+
+def made_with(folder, split, seed):
+    run = Run(folder)
+    files.write_json(run.config_path, {"recipe": Recipe(split=split, seed=seed).as_dict()})
+    return run
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "refused"),
+    [
+        (("paper", 1), ("paper", 2), False),
+        (("holdout", 1), ("paper", 2), False),  # neither trains on the official test images
+        (("holdout", 1), ("holdout", 1), False),
+        (("holdout", 2), ("holdout", 1), True),
+        (("paper", 1), ("holdout", 1), True),
+    ],
+)
+def test_a_run_is_not_judged_by_images_it_trained_on(tmp_path, digits, ours, theirs, refused):
+    seen, held = split(digits, *ours).train_images, split(digits, *theirs).validation_images
+    shared = {image.numpy().tobytes() for image in seen} & {image.numpy().tobytes() for image in held}
+    assert (len(shared) > 100) == refused
+    run, other = made_with(tmp_path / "ours", *ours), made_with(tmp_path / "theirs", *theirs)
+    with pytest.raises(KitError, match=r"trained on images that .*theirs held out") if refused else nullcontext():
+        run.check_unseen_validation(other)
 
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a b", "x;y"])
