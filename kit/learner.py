@@ -12,6 +12,7 @@ from torch.nn.utils import get_total_norm
 
 from kit.augment import normalize
 from kit.distributed import ALONE, World
+from kit.errors import KitError
 from kit.lookahead import Lookahead
 from kit.optimization import build_ema, build_optimizer, build_schedule
 from kit.pooled import WhiteningStem
@@ -34,10 +35,15 @@ class Learner:
         amp: one of kit.precision.PRECISIONS.
         compile: auto, on or off; `auto` compiles on GPUs where the run is long enough to pay for it.
         world: the processes that train together.
+
+    Raises:
+        KitError: `compile` is none of these, or the network cannot be built.
     """
 
     def __init__(self, recipe: Recipe, classes: int, epoch_steps: Sequence[int], device: torch.device,
                  amp: str = "auto", compile: str = "auto", world: World = ALONE):  # fmt: skip
+        if compile not in COMPILE:
+            raise KitError(f"compile has to be one of {', '.join(COMPILE)}, not {compile!r}")
         self.recipe, self.device, self.amp, self.world = recipe, device, amp, world
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # training batches have one shape: time its algorithms once

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
+import torch
+
 from kit import augment as augmentation
 from kit import model
 from kit.errors import KitError
@@ -110,6 +112,18 @@ class Recipe:
                 dropout=self.dropout or None,
                 classes=classes,
             )
+        except ValueError as error:
+            raise KitError(str(error)) from None
+
+    def check_budget(self, classes: int = 10) -> int:
+        """The number of trainable parameters, counted before any memory is taken for them.
+
+        Raises:
+            KitError: the competition allows fewer, or the design variables contradict each other.
+        """
+        try:
+            with torch.device("meta"):
+                return model.check_budget(self.build_model(classes))
         except ValueError as error:
             raise KitError(str(error)) from None
 

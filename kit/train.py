@@ -4,6 +4,7 @@ torchrun --nproc_per_node=2 -m -- kit.train --data data --run paper --recipe pap
 """
 
 import math
+import os
 import sys
 
 import torch
@@ -20,7 +21,7 @@ from kit.errors import KitError
 from kit.interrupt import Stopped, StopRequest
 from kit.learner import Learner
 from kit.log import RunLog
-from kit.model import check_budget, count_parameters
+from kit.model import count_parameters
 from kit.precision import default_device, precision
 from kit.predict import predict
 from kit.recipe import Recipe
@@ -122,10 +123,7 @@ def _check_before_work(recipe: Recipe, dataset: Dataset, run: Run, amp: str, dev
                        resume: bool) -> None:  # fmt: skip
     """Refuse what is bound to fail, in a moment, before images are copied and folders made."""
     precision(device, amp)
-    try:
-        check_budget(recipe.build_model(len(dataset.classes)))
-    except ValueError as error:
-        raise KitError(str(error)) from None
+    recipe.check_budget(len(dataset.classes))
     if not run.config_path.is_file() or not resume:
         return
     run.check_images(dataset)
@@ -228,6 +226,9 @@ def main(arguments: list[str]) -> int:
     """Train from the command line: `--name value` for every parameter of the train notebook."""
     try:
         settings = parameters.from_arguments("train", arguments)
+        if settings.gpus > 1 and "WORLD_SIZE" not in os.environ:
+            start = f"torchrun --nproc_per_node={settings.gpus} -m -- kit.train"
+            raise KitError(f"gpus {settings.gpus} is for the notebook: here type {start} before the other options")
         train(settings.recipe, load(settings.data), Run(settings.run), amp=settings.amp, compile=settings.compile,
               resume=settings.resume, max_hours=settings.hours)  # fmt: skip
     except KitError as error:

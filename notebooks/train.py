@@ -87,10 +87,10 @@ pd.Series(settings.recipe.as_dict(), name=f"recipe {settings.recipe_name}").to_f
 # %%
 from kit import plots
 from kit.data import load
-from kit.model import PARAMETER_BUDGET, check_budget, summarize
+from kit.model import PARAMETER_BUDGET, summarize
 
+parameters = settings.recipe.check_budget()
 network = settings.recipe.build_model()
-parameters = check_budget(network)
 print(f"{parameters:,} trainable parameters of {PARAMETER_BUDGET:,} allowed")
 plots.architecture(summarize(network), f"{settings.recipe.arch}: {parameters:,} trainable parameters")
 

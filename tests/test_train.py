@@ -9,6 +9,7 @@ import torch
 from kit import files
 from kit.data import Dataset, load
 from kit.errors import KitError
+from kit.model import count_parameters
 from kit.recipe import RECIPES, Recipe
 from kit.run import Run
 from kit.train import main, train
@@ -113,6 +114,18 @@ def test_too_many_parameters_stop_before_any_work(tmp_path, digits):
     assert not run.folder.exists()
 
 
+def test_parameters_are_counted_without_memory_for_them(tmp_path, digits):
+    huge = TINY.replace(arch="64,128,25600000/4,5,3")  # some petabytes
+    with pytest.raises(KitError, match="trainable parameters and the competition allows 5,000,000"):
+        train(huge, digits, Run(tmp_path / "huge"))
+    assert TINY.check_budget() == count_parameters(TINY.build_model())
+
+
+def test_a_word_that_compile_does_not_know_is_refused(tmp_path, digits):
+    with pytest.raises(KitError, match="compile has to be one of auto, on, off, not 'yes'"):
+        train(TINY, digits, Run(tmp_path / "run"), compile="yes")
+
+
 def test_a_diverging_loss_ends_the_run_with_a_cure(tmp_path, digits):
     with pytest.raises(KitError, match="lower lr"):
         train(TINY.replace(lr=1e12, optimizer="sgd", lookahead_k=0, weight_decay=10), digits, Run(tmp_path / "run"))
@@ -146,6 +159,8 @@ def test_the_command_line_entry_trains_and_refuses(tmp_path, monkeypatch, capsys
     assert "error: epochs has to be a whole number from 1" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["--epoch=3"])
+    assert main(["--data=digits", "--gpus=2"]) == 2
+    assert "torchrun --nproc_per_node=2 -m -- kit.train" in capsys.readouterr().err
 
 
 @pytest.mark.real

@@ -9,7 +9,6 @@ from typing import Any
 from kit import parameters
 from kit.data import classes_of
 from kit.errors import KitError
-from kit.model import check_budget
 from kit.parameters import Settings
 from kit.recipe import PAPER, RECIPES, RULES, Recipe, recipe_named
 from kit.rules import Rule
@@ -261,8 +260,8 @@ def _check_distinct(trials: Sequence[Trial]) -> None:
 
 def _check_trial(trial: Trial) -> None:
     try:
-        check_budget(trial.recipe.build_model())
-    except ValueError as error:
+        trial.recipe.check_budget()
+    except KitError as error:
         raise KitError(f"{trial.experiment.row}: {error}") from None
 
 
