@@ -35,8 +35,8 @@ def write_finished(trial, accuracy=50.0, **config):
     folder = trial.run.folder
     folder.mkdir(parents=True)
     classes = [str(digit) for digit in range(10)]
-    words = {"recipe": trial.recipe.as_dict(), "data": "digits", "classes": classes, "command": "a notebook"}
-    words |= {"device": "a CPU", "threads": 1, "amp": "float32"} | config
+    words = {"recipe": trial.recipe.as_dict(), "data": "digits", "classes": classes}
+    words |= {"images": 1438, "command": "a notebook", "device": "a CPU", "threads": 1, "amp": "float32"} | config
     (folder / "config.json").write_text(json.dumps(words))
     (folder / "history.csv").write_text("epoch,validation_accuracy,images_per_second\n1,50.0,100.0\n")
     figures = {"last_accuracy": accuracy, "best_accuracy": accuracy + 1, "wall_seconds": 120.0, "parameters": 1000}

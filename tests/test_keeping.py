@@ -38,10 +38,12 @@ def test_a_record_of_another_recipe_or_of_other_images_is_not_replaced(workspace
     (trial,) = plan("--rows", "sgd", "--data", "digits").trials
     folder = write_finished(trial)
     kept = keeping.keep_record(trial.run)
+    assert "images" in trial.run.config
     before = {path.name: path.read_bytes() for path in kept.iterdir()}
     for changed, sentence in (
         ({"recipe": trial.recipe.replace(lr=0.5).as_dict()}, "is the record of another recipe: move it away"),
         ({"classes": list(CLASSES)}, "is the record of other images or of another way"),
+        ({"images": 999}, "is the record of other images"),
         ({"way": "the paper's own"}, "is the record of other images or of another way of training: move it away"),
         ({"recipe": trial.recipe.as_dict() | {"a_setting_that_has_gone": 1}}, "is the record of another recipe"),
     ):

@@ -49,7 +49,9 @@ def _refuse_another(trained: Run, kept: Run) -> None:
     remedy = "move it away, or give the run another name"
     if settings_of(kept) != settings_of(trained):
         raise KitError(f"{kept.folder} is the record of another recipe: {remedy}")
-    if any(kept.config.get(name) != trained.config.get(name) for name in _KIND):
+    before, now = kept.config, trained.config
+    counts = {each["images"] for each in (before, now) if "images" in each}  # earlier versions' records do not say
+    if len(counts) > 1 or any(before.get(name) != now.get(name) for name in _KIND):
         raise KitError(f"{kept.folder} is the record of other images or of another way of training: {remedy}")
 
 
