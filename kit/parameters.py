@@ -12,11 +12,15 @@ from difflib import get_close_matches
 from typing import Any
 
 from kit.errors import KitError
+from kit.learner import COMPILE
 from kit.precision import PRECISIONS
+from kit.predict import views_of
 from kit.recipe import RECIPES, RULES, Recipe, recipe_named
 from kit.rules import Rule, rules_of, setting
+from kit.submission import parse_header
 
 KAGGLE_HOURS = 11.5  # a session ends at 12
+LIKE_A_PARAMETER = 0.8  # share of letters in common, as difflib counts
 
 
 @dataclass
@@ -28,7 +32,7 @@ class Settings:
     data: str = setting("auto", "where the images come from: auto, digits, or a folder")
     run: str = setting("", "name of the run folder under runs/")
     amp: str = setting("auto", "precision of the matrix products", choices=PRECISIONS)
-    compile: str = setting("auto", "torch.compile; auto where it pays", choices=("auto", "on", "off"))
+    compile: str = setting("auto", "torch.compile; auto where it pays", choices=COMPILE)
     gpus: int = setting(1, "GPUs that share every batch", low=1, high=64)
     resume: bool = setting(True, "go on from the run's checkpoint; False starts over")
     max_hours: float = setting(0.0, "stop cleanly after so many hours; 0 is 11.5 on Kaggle and never elsewhere", low=0)
@@ -53,7 +57,7 @@ class BenchSettings:
     arch: str = setting("paper", RULES["arch"].meaning)
     batch_size: int = setting(128, "images a training step", low=1)
     amp: str = setting("auto", "precision of the kit's way", choices=PRECISIONS)
-    compile: str = setting("auto", "torch.compile in the kit's way; auto on GPUs", choices=("auto", "on", "off"))
+    compile: str = setting("auto", "torch.compile in the kit's way; auto on GPUs", choices=COMPILE)
     data: str = setting("random", "random bytes, or where the images come from: auto, digits, or a folder")
     rounds: int = setting(5, "rounds of both ways in turn", low=1)
     seconds: float = setting(5.0, "about the time that a round of the kit's training takes", low=0)
@@ -61,7 +65,7 @@ class BenchSettings:
 
 
 OTHER_RULES: dict[str, Rule] = rules_of(Settings) | {"recipe": Rule("a row of RECIPES", str, choices=tuple(RECIPES))}
-AUGMENTING = ("augment", "cutout", "jitter", "rotation", "mixup_alpha", "cutmix_alpha", "split", "seed")
+AUGMENTING = ("augment", "cutout", "jitter", "rotation", "mixup_alpha", "cutmix_alpha", "skip_easy", "split", "seed")
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "explore": ("data", "recipe", *AUGMENTING),
     "train": ("data", "run", "recipe", *RULES, "amp", "compile", "gpus", "resume", "max_hours"),
@@ -78,6 +82,8 @@ def check(notebook: str, variables: Mapping[str, Any]) -> Settings:
         notebook: a name of NOTEBOOKS.
         variables: the notebook's `globals()`. Names with a leading underscore and values that are not plain text,
             numbers, truth values or None are nobody's parameters and are passed over, where no parameter has the name.
+            So are the names that the notebook's own cells gave, where it runs again in the same kernel: all but those
+            that look like a misspelt parameter.
 
     Raises:
         KitError: a name is not a parameter of the notebook, or a value is refused; the sentence lists what is allowed.
@@ -85,16 +91,20 @@ def check(notebook: str, variables: Mapping[str, Any]) -> Settings:
     allowed, plain = NOTEBOOKS[notebook], str | int | float | bool | None
     public = {k: v for k, v in variables.items() if not k.startswith("_")}
     given = {k: v for k, v in public.items() if k in allowed or isinstance(v, plain)}
-    for name in given:
-        if name not in allowed:
-            near = get_close_matches(name, allowed, 1)
+    again = isinstance(variables.get("settings"), Settings)
+    for name in [name for name in given if name not in allowed]:
+        near = get_close_matches(name, allowed, 1, LIKE_A_PARAMETER if again else 0.6)
+        if near or not again:
             hint = f"; did you mean {near[0]}?" if near else ""
             raise KitError(f"{name} is no parameter of the {notebook} notebook{hint} (allowed: {', '.join(allowed)})")
+        del given[name]
     given = {k: v for k, v in given.items() if v is not None}
     name = given.pop("recipe", "paper")
     recipe = recipe_named(name).replace(**{k: v for k, v in given.items() if k in RULES})
     others = {k: OTHER_RULES[k].check(k, v) for k, v in given.items() if k not in RULES}
     settings = Settings(recipe, name, **others)
+    parse_header(settings.header)  # both are text with rules of their own
+    views_of(recipe.views(settings.tta))
     if "recipe" in allowed and not settings.run:
         settings.run = name
     return settings

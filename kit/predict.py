@@ -58,7 +58,7 @@ def predict(
     Raises:
         KitError: images, tta, amp or batch_size cannot be used, or the network answers with NaN or infinity.
     """
-    views = _views(tta)
+    views = views_of(tta)
     answers = _adaptive_mean if str(tta) == ADAPTIVE else _mean_over_views
     device, batch_size = _placed(images, device, batch_size)
     with evaluating(model, device), autocast(device, amp):
@@ -144,7 +144,12 @@ def budget_statement(networks: int, parameters: int, budget: int = PARAMETER_BUD
     )
 
 
-def _views(tta: str | int) -> list[tuple[bool, int, int]]:
+def views_of(tta: str | int) -> list[tuple[bool, int, int]]:
+    """The views of test-time augmentation: mirrored or not, and pixels down and to the right.
+
+    Raises:
+        KitError: `tta` is no name of TTA_VIEWS and no number of views that there are.
+    """
     text = str(tta)
     count = TTA_VIEWS.get(text) or (int(text) if text.isdecimal() else 0)
     if not 1 <= count <= len(VIEWS):

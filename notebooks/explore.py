@@ -41,6 +41,7 @@ jitter: float = None  # strength of brightness, contrast and saturation jitter, 
 rotation: float = None  # largest random rotation in degrees, 0 for none
 mixup_alpha: float = None  # alpha of Mixup, 0 for none
 cutmix_alpha: float = None  # alpha of CutMix, 0 for none
+skip_easy: float = None  # share of the images, easy ones, that the middle epochs leave out, 0 up to 0.7
 split: str = None  # paper or holdout
 seed: int = None  # seed of the augmentation
 

@@ -69,6 +69,33 @@ def test_what_a_notebook_imports_is_nobody_s_parameter():
     assert check("train", variables).recipe.epochs == 2
 
 
+def test_names_of_the_notebooks_own_cells_are_passed_over_where_it_runs_again():
+    first = {"run": "one", "tta": "none"}
+    again = first | {"settings": check("submit", first), "views": "flip", "k": 3, "tta": "flip"}
+    assert check("submit", again).tta == "flip"
+    with pytest.raises(KitError, match="mesage is no parameter of the submit notebook; did you mean message"):
+        check("submit", again | {"mesage": "second"})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"tta": "nonsense"}, "tta has to be none, flip, flip"),
+        ({"tta": 0}, "a number of views from 1 to"),
+        ({"header": "ID"}, "header has to be two different words"),
+    ],
+)
+def test_what_a_submission_needs_is_checked_before_any_work(given, words):
+    with pytest.raises(KitError, match=words):
+        check("submit", given)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_can_be_shown_with_mixed_images(name):
+    given = {"recipe": name, "mixup_alpha": 0.5, "skip_easy": 0}
+    assert check("explore", given).recipe == check("train", given).recipe
+
+
 def test_a_parameter_that_was_overwritten_by_something_else_is_refused():
     with pytest.raises(KitError, match="run has to be text"):
         check("train", {"run": object()})
