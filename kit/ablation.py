@@ -3,6 +3,7 @@
 `python -m kit.ablation` rewrites the README's block of results from the records in notebooks/results/.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,4 +169,7 @@ def rewrite_readme(path: Path = README) -> None:
 
 
 if __name__ == "__main__":
-    rewrite_readme()
+    try:
+        rewrite_readme()
+    except KitError as error:
+        sys.exit(f"error: {error}")

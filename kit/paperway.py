@@ -95,7 +95,7 @@ class PaperWay:
         logits = self.model(images)
         loss = self.criterion(logits, labels)
         loss.backward()
-        norm = sum(p.grad.norm(2).item() ** 2 for p in self.model.parameters()) ** 0.5
+        norm = sum(p.grad.norm(2).item() ** 2 for p in self.model.parameters() if p.grad is not None) ** 0.5
         self.optimizer.step()
         return loss.item(), (logits.argmax(1) == labels).float().mean().item(), norm
 

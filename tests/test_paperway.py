@@ -78,6 +78,12 @@ def test_a_step_is_plain_sgd_in_float32(photos):
     assert all(p.dtype == torch.float32 and p.is_contiguous() for p in paper.model.parameters())
 
 
+def test_pooled_networks_whose_stem_is_fixed_train_too(photos):
+    paper = PaperWay(RECIPE.replace(arch="8,8,8/1,1,1+pooled"), CPU, workers=0)
+    _loss, _hits, norm = paper.step(*next(iter(paper.batches(*photos))))
+    assert norm > 0
+
+
 def test_workers_feed_training_with_lookahead_and_it_learns(photos):
     paper = PaperWay(RECIPE, CPU, workers=1)
     assert isinstance(paper.optimizer, Lookahead)
