@@ -3,6 +3,7 @@
 `python -m kit.ablation` rewrites the README's block of results from the records in notebooks/results/.
 """
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -169,6 +170,7 @@ def rewrite_readme(path: Path = README) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m kit.ablation", description=__doc__).parse_args()
     try:
         rewrite_readme()
     except KitError as error:

@@ -4,8 +4,11 @@ python -m kit.colab                                    what the notebooks' first
 python -m kit.colab https://github.com/owner/name      once, by the owner of the repository
 """
 
+import argparse
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -77,8 +80,18 @@ def set_address(address: str, folder: str | Path = ROOT / "notebooks") -> None:
         jupytext.write(notebook, path)
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        set_address(sys.argv[1])
-    else:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Install what is missing, or set the address that is given."""
+    parser = argparse.ArgumentParser(prog="python -m kit.colab", description=__doc__.partition("\n")[0])
+    parser.add_argument("address", nargs="?", help="of the repository, for the notebooks; '' takes it out of them")
+    address = parser.parse_args(arguments).address
+    if address is None:
         install_missing()
+    elif not re.fullmatch(r"((https?|ssh)://|git@)\S+|", address):
+        parser.error(f"address has to begin with https://, ssh:// or git@, not {address!r}")
+    else:
+        set_address(address)
+
+
+if __name__ == "__main__":
+    main()

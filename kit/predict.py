@@ -135,12 +135,15 @@ def average_models(models: Sequence[nn.Module], images: Tensor, **options) -> Av
 
 
 def budget_statement(networks: int, parameters: int, budget: int = PARAMETER_BUDGET) -> str:
-    """A sentence on whether `networks` networks of `parameters` parameters together keep the budget."""
+    """Whether `networks` networks of `parameters` parameters together keep the budget, in words."""
     relation = "within" if parameters <= budget else "over"
+    who = "the network has" if networks == 1 else f"{networks} networks together have"
+    statement = f"{who} {parameters:,} trainable parameters, {relation} the budget of {budget:,}."
+    if networks == 1:
+        return statement
     return (
-        f"{networks} {'network has' if networks == 1 else 'networks together have'} {parameters:,} trainable "
-        f"parameters, {relation} the budget of {budget:,}. Rules differ on whether the budget holds for each "
-        "network or for all of them together: ask the organisers before you submit an average."
+        f"{statement} Rules differ on whether the budget holds for each network or for all of them together: "
+        "ask the organisers before you submit an average."
     )
 
 

@@ -231,6 +231,18 @@ def _with_sorted_header(file: bytes) -> bytes:
     return file[:8] + header.encode().ljust(size) + file[8 + size :]
 
 
+def load_runs(names: str = "") -> list[Run]:
+    """The existing runs of these names, joined by commas, to be averaged; of no name, the one that was started last.
+
+    Raises:
+        KitError: there is no such run, or one trained on images that the first validates with.
+    """
+    runs = [Run.load(name.strip()) for name in names.split(",")]
+    for run in runs[1:]:
+        run.check_unseen_validation(runs[0])
+    return runs
+
+
 def all_runs(folder: Path | None = None) -> list[Run]:
     """The runs below `folder` (default: runs/ of the workspace), sorted by name."""
     folder = folder or workspace() / "runs"

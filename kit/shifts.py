@@ -181,6 +181,8 @@ SMALL_CHANGES = (
     Shift("blurred", "sigma {:g} px", (0.4, 0.6), _blur),
 )
 
+LARGE_CHANGES = ("upside down", "grey")  # of these; no photograph of the world is upside down
+
 
 def answers_under(
     model: nn.Module,

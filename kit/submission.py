@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kit import files
+from kit.answers import Answers
 from kit.data import Dataset, find_competition_test, load_competition_test
 from kit.errors import KitError
 from kit.expected import Forecast
@@ -201,16 +202,24 @@ def _look(images: Tensor) -> list[float]:
     return [*some.mean((0, 2, 3)).tolist(), *some.std((0, 2, 3)).tolist(), rough]
 
 
-def describe(run: Run, weights: str, tta: str, expectation: Forecast | None = None) -> dict[str, Any]:
-    """What made a submission: run, recipe, weights and their hash, accuracy and split, views, and expected scores."""
-    figures = run.metrics
+def describe(runs: Sequence[Run], weights: str, tta: str, source: Answers,
+             expectation: Forecast | None = None) -> dict[str, Any]:  # fmt: skip
+    """What made a submission: runs, recipes, weights with their hashes, views, what these reach, and expected scores.
+
+    Args:
+        runs: one, or those that were averaged.
+        weights: last or best.
+        tta: the views.
+        source: what all this together answers to the first run's validation images.
+        expectation: of the leaderboard's score.
+    """
     return {
-        "run": run.name,
-        "recipe": run.config["recipe"],
+        "run": "+".join(run.name for run in runs),
+        "recipe": [run.config["recipe"] for run in runs],
         "weights": weights,
-        "weights_sha256": sha256(run.weights_path(weights)),
-        "accuracy": figures.get(f"{weights}_accuracy"),
-        "split": run.config["recipe"]["split"],
+        "weights_sha256": [sha256(run.weights_path(weights)) for run in runs],
+        "accuracy": round(100 * source.accuracy, 4),
+        "split": runs[0].config["recipe"]["split"],
         "tta": tta,
         "expected": expectation.as_record() if expectation else None,
     }

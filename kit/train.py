@@ -143,6 +143,8 @@ def _continued(run: Run, learner: Learner, selection: Selection, resume: bool) -
         if not resume:
             run.clear()
         state = run.load_checkpoint()
+        if state is None and resume and not run.history.empty:
+            print(f"{run.folder} has no checkpoint yet: starting over", flush=True)
     state = learner.world.share(state)
     if state is None:
         return RunLog(run)
@@ -229,8 +231,10 @@ def main(arguments: list[str]) -> int:
         if settings.gpus > 1 and "WORLD_SIZE" not in os.environ:
             start = f"torchrun --nproc_per_node={settings.gpus} -m -- kit.train"
             raise KitError(f"gpus {settings.gpus} is for the notebook: here type {start} before the other options")
-        train(settings.recipe, load(settings.data), Run(settings.run), amp=settings.amp, compile=settings.compile,
-              resume=settings.resume, max_hours=settings.hours)  # fmt: skip
+        run = train(settings.recipe, load(settings.data), Run(settings.run), amp=settings.amp, compile=settings.compile,
+                    resume=settings.resume, max_hours=settings.hours)  # fmt: skip
+        if int(os.environ.get("RANK", 0)) == 0:
+            print(run.folder, run.summary(), sep="\n")
     except KitError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

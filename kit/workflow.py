@@ -1,11 +1,13 @@
 """From images to a checked CSV: the notebooks in order, on CIFAR-10 or, as the demo, on embedded digits."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
 from kit.data import load, write_competition_test
+from kit.errors import KitError
 from kit.notebook import execute_all
 from kit.parameters import NOTEBOOKS, check
 from kit.recipe import RECIPES, Recipe
@@ -32,11 +34,14 @@ def run_notebooks(given: dict[str, Any]) -> Run:
         given: parameters by name.
 
     Raises:
-        KitError: a parameter is refused, or a notebook failed.
+        KitError: a parameter is refused, before any work; or a notebook failed.
     """
     trained = Run(check("train", {k: v for k, v in given.items() if k in NOTEBOOKS["train"]}).run)
     shared = given | {"run": str(trained.folder)}
     parameters = {name: {k: v for k, v in shared.items() if k in NOTEBOOKS[name]} for name in STEPS}
+    settings = [check(name, parameters[name]) for name in STEPS][-1]
+    if settings.test_file != "auto" and not Path(settings.test_file).is_file():
+        raise KitError(f"test_file {settings.test_file} does not exist: give the competition's file, or auto")
     execute_all(list(STEPS), parameters, trained.folder)
     print(trained.summary())
     return trained

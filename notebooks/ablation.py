@@ -83,11 +83,12 @@ Markdown(ablation.gap_tables(found))
 plots.accuracy_gaps(found)
 
 # %% [markdown]
-# ## What was tried and did not help
+# ## What was tried on the way
 #
 # Variants of a recipe that were run on the way to it, the longest and the most accurate first, each against the recipe
-# of the same length. What differs is read from the runs' records. The recipe was chosen on the very test images that
-# judge the others here, so its lead flatters it: new seeds take the luck of the seeds out of it, not the images'.
+# of the same length where that ran. What each has other than today's recipe is read from its record. The recipe was
+# chosen on the very test images that judge the others here, so its lead flatters it: new seeds take the luck of the
+# seeds out of it, not the images'.
 
 # %%
 Markdown(ablation.tried_tables(runs))
@@ -104,7 +105,7 @@ Markdown(ablation.agreement_tables())
 # %% [markdown]
 # ## All other runs
 #
-# One row a run that stands in none of these tables, the highest accuracy of the last epoch first.
+# One row a run that stands in none of these tables: by its images, the highest accuracy of the last epoch first.
 
 # %%
 others = comparisons.other_runs(runs, found)

@@ -78,7 +78,7 @@ used = {"mean used": kit.augment.MEAN, "deviation used": kit.augment.STD}
 pd.DataFrame(measured | used, index=["red", "green", "blue"]).round(4)
 
 # %% [markdown]
-# Every class has as many images as the others, so accuracy is a fair score.
+# In CIFAR-10 every class has as many images as the others, so accuracy is a fair score.
 
 # %%
 counts = parts.train_labels.bincount().tolist()
@@ -91,7 +91,7 @@ plots.class_counts(dict(zip(dataset.classes, counts, strict=True)), title="train
 plots.class_samples(parts.train_images, parts.train_labels, dataset.classes)
 
 # %% [markdown]
-# Grey levels: many pixels are pure white, from pictures cut out on a plain background.
+# Grey levels: in CIFAR-10 many pixels are pure white, from pictures cut out on a plain background.
 
 # %%
 plots.pixel_histogram(dataset.train_images[::5])
@@ -99,21 +99,27 @@ plots.pixel_histogram(dataset.train_images[::5])
 # %% [markdown]
 # ## Augmentation
 #
-# Each operation by itself on the same ten images, every image with a draw of its own.
+# Each operation by itself on the same ten images, every image with a draw of its own; jitter, rotation and Cutout as
+# strong as the recipe has them, or as is usual where it has none. Cutout blanks to the mean, as in training.
 
 # %%
+import torch
+
 from kit import autoaugment
 
+strength, mean = settings.recipe.jitter or 0.2, 255 * torch.tensor(kit.augment.MEAN).view(3, 1, 1)
 ways = {
     "crop": kit.augment.random_crop,
     "flip": kit.augment.random_flip,
     "AutoAugment": autoaugment.autoaugment,
     "RandAugment": autoaugment.randaugment,
     "TrivialAugment": autoaugment.trivialaugment,
-    "jitter": lambda x: kit.augment.color_jitter(x, 0.2, 0.2, 0.2, 0.1),
-    "rotation": lambda x: kit.augment.random_rotation(x, 15),
-    "Cutout": lambda x: kit.augment.cutout(x.float()).byte(),
+    "jitter": lambda x: kit.augment.color_jitter(x, strength, strength, strength, strength / 2),
+    "rotation": lambda x: kit.augment.random_rotation(x, settings.recipe.rotation or 15),
+    "Cutout": lambda x: (kit.augment.cutout(x - mean, length=settings.recipe.cutout or 8) + mean).round().byte(),
 }
+
+# %%
 apart = len(parts.train_images) // 10
 plots.augmentation_table(parts.train_images[::apart][:10], ways)
 
@@ -122,8 +128,6 @@ plots.augmentation_table(parts.train_images[::apart][:10], ways)
 # every second one mirrored where epochs alternate.
 
 # %%
-import torch
-
 from kit.batches import Batches
 from kit.transforms.crop import mirror
 

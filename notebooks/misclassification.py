@@ -43,7 +43,6 @@ amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 from kit.parameters import check
 
 settings = check("misclassification", globals())
-print(f"{settings.weights} weights of {settings.run or 'the run that was started last'}")
 
 # %% [markdown]
 # ## Predictions
@@ -57,13 +56,15 @@ from kit.data import load, split
 from kit.predict import predict
 from kit.run import Run
 
-dataset, trained = load(settings.data), Run.load(settings.run)
+trained, second = Run.load(settings.run), Run.load(settings.other) if settings.other else None
+dataset = load(settings.data)
 trained.check_images(dataset)
 network = trained.model(settings.weights)
 part = split(dataset, trained.recipe.split, trained.recipe.seed)
 images, labels = part.validation_images, part.validation_labels
 answers = Answers(predict(network, images, amp=settings.amp), labels, dataset.classes)
-print(f"{answers.accuracy:.2%} of {len(answers):,} images right, {(~answers.right).sum():,} wrong")
+right = f"{answers.accuracy:.2%} of {len(answers):,} images right, {(~answers.right).sum():,} wrong"
+print(f"{trained.name}, {settings.weights} weights: {right}")
 
 # %% [markdown]
 # ## Which classes
@@ -157,7 +158,8 @@ trained.save_figure(plots.suspicious(images, suspects), "suspicious_labels")
 # %% [markdown]
 # ## Small changes
 #
-# A change that you hardly see should cost nothing. One that costs points names an augmentation to try.
+# A change that you hardly see should cost nothing: one that costs points names an augmentation to try. The grey bars
+# are no small changes; they show what the network makes of colours, and of up and down.
 
 # %%
 from kit.shifts import SMALL_CHANGES, answers_under, weaknesses
@@ -176,8 +178,7 @@ trained.save_figure(plots.weakness_bars(plain, costs), "weaknesses")
 # %%
 from IPython.display import display
 
-if settings.other:
-    second = Run.load(settings.other)
+if second:
     second.check_images(dataset)
     second.check_unseen_validation(trained)
     others = Answers(predict(second.model(settings.weights), images, amp=settings.amp), labels, dataset.classes)

@@ -34,7 +34,7 @@ sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py
 
 # %% tags=["parameters"]
 data: str = "auto"  # where the images come from: auto, digits, or a folder
-run: str = ""  # name of the run folder under runs/, by default the one that was started last
+run: str = ""  # a run folder under runs/, or several joined by commas to average, by default the one started last
 weights: str = "last"  # the epoch whose weights predict: last or best
 test_file: str = "auto"  # the test file of the competition, auto to look where the images are
 tta: str = "auto"  # test-time views: auto (flip where training flips), none, flip, flip+shift, adaptive, or a number
@@ -44,19 +44,21 @@ message: str = ""  # the description of the submission on Kaggle
 amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 
 # %% [markdown]
-# The run to predict with. Its network has to be within the competition's budget.
+# The run to predict with, whose network has to keep the competition's budget; or several, whose logits are averaged.
 
 # %%
 from kit.data import load
 from kit.model import check_budget
 from kit.parameters import check
-from kit.run import Run
+from kit.predict import average_models, budget_statement
+from kit.run import load_runs
 
 settings = check("submit", globals())
-trained = Run.load(settings.run)
-network = trained.model(settings.weights)
-check_budget(network)
-print(f"{trained.folder}\n{trained.summary()}")
+members = load_runs(settings.run)
+trained, title = members[0], "+".join(run.name for run in members)
+networks = [run.model(settings.weights) for run in members]
+print(*[f"{run.folder}\n{run.summary()}\n" for run in members], sep="\n")
+print(budget_statement(len(networks), sum(check_budget(network) for network in networks)))
 
 # %% [markdown]
 # ## The images to label
@@ -67,7 +69,8 @@ print(f"{trained.folder}\n{trained.summary()}")
 from kit.submission import images_to_label
 
 dataset = load(settings.data)
-trained.check_images(dataset)
+for each in members:
+    each.check_images(dataset)
 test = images_to_label(settings.test_file, settings.data, dataset)
 print(test.source)
 
@@ -84,11 +87,10 @@ warn_of_unlike_images(test.images, dataset.train_images).round(3)
 
 # %%
 from kit import plots
-from kit.predict import predict
 from kit.submission import warn_of_unlikely_labels
 
 views = trained.recipe.views(settings.tta)
-logits = predict(network, test.images, tta=views, amp=settings.amp)
+logits = average_models(networks, test.images, tta=views, amp=settings.amp).logits
 labels = logits.argmax(1)
 counts = warn_of_unlikely_labels(labels, dataset.classes)
 figure = plots.class_counts(counts.to_dict(), len(labels) / len(counts), "predictions of each class")
@@ -116,8 +118,9 @@ from kit.data import CLASSES, split
 from kit.expected import fit_line, forecast, leaderboard
 
 known = split(dataset, trained.recipe.split, trained.recipe.seed)
-answers = predict(network, known.validation_images, tta=views, amp=settings.amp)
+answers = average_models(networks, known.validation_images, tta=views, amp=settings.amp).logits
 source = Answers(answers, known.validation_labels, dataset.classes)
+print(f"{settings.weights} weights, tta {views}: {source.accuracy:.2%} of {len(source):,} validation images right")
 expectation = forecast(source, logits) if dataset.classes == CLASSES else None
 print(expectation or "the published line is about CIFAR-10, so nothing is expected of other images")
 
@@ -138,10 +141,10 @@ from kit.submission import describe, parse_header, write_submission
 
 csv = None
 if test.from_competition:
-    target = workspace() / "submissions" / f"{trained.name}.csv"
-    about = describe(trained, settings.weights, views, expectation)
+    target = workspace() / "submissions" / f"{title}.csv"
+    about = describe(members, settings.weights, views, source, expectation)
     csv = write_submission(target, test.ids, labels, header=parse_header(settings.header), about=about)
-    print(csv, csv.read_text()[:60], sep="\n")
+    print(csv, *csv.read_text().splitlines()[:6], sep="\n")
 else:
     print("no CSV for upload: these are the official test images, not the competition's")
 
@@ -154,6 +157,6 @@ else:
 from kit import competition
 
 if csv and settings.upload:
-    competition.submit(csv, settings.message or trained.name, header=parse_header(settings.header))
+    competition.submit(csv, settings.message or title, header=parse_header(settings.header))
 elif csv:
-    print(f'nothing was uploaded; to do it: python -m kit submit {csv} -m "{settings.message or trained.name}"')
+    print(f'nothing was uploaded; to do it: python -m kit submit {csv} -m "{settings.message or title}"')

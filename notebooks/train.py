@@ -111,9 +111,10 @@ trained = launch(settings, dataset)
 #
 # Training loss, test loss and accuracy against epochs. Training is measured on augmented images, so it lies below what
 # the network reaches on the images as they are; lower still in the epochs that leave out easy images (`skip_easy`).
+# Smoothed labels, which no network can match, raise the training loss alone.
 
 # %%
-trained.save_figure(plots.training_loss(trained.history), "training_loss")
+trained.save_figure(plots.training_loss(trained.history, bool(trained.recipe.label_smoothing)), "training_loss")
 
 # %%
 trained.save_figure(plots.validation_loss(trained.history), "test_loss")

@@ -93,7 +93,7 @@ def test_the_readmes_results_are_what_the_records_give():
 def test_the_readmes_results_hold_every_record(swept):
     text = ablation.readme_tables(swept)
     assert "| quick | 84.00 |" in text
-    assert "### Tried for `quick`" in text and text.count("| other-lr | lr 0.0123 instead of") == 2
+    assert "### Tried for `quick`" in text and text.count("| other-lr | lr 0.0123 |") == 2
     assert "### Tried for `digits`\n\nhandwritten digits, trained on 1,438 images" in text
     assert "### Training against validation" in text
     line = next(line for line in text.split("\n") if line.startswith("| crop + flip"))

@@ -34,6 +34,14 @@ def test_pip_is_asked_for_the_missing_and_held_to_the_torch_that_is_there(tmp_pa
     assert torch.startswith("torch==") and torchvision.startswith("torchvision==")
 
 
+@pytest.mark.parametrize("words", [["--help"], ["--hlep"], ["no-address"]])
+def test_the_command_line_changes_nothing_for_what_is_no_address(words, monkeypatch, capsys):
+    monkeypatch.setattr(colab, "set_address", lambda _address: pytest.fail("the notebooks were changed"))
+    with pytest.raises(SystemExit):
+        colab.main(words)
+    assert "address" in "".join(capsys.readouterr())
+
+
 @pytest.fixture
 def notebooks(tmp_path):
     folder = tmp_path / "repository" / "notebooks"

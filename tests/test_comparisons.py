@@ -190,7 +190,8 @@ def test_other_runs_stand_in_no_table_and_were_not_tried(trials):
 def test_single_runs_come_best_first_with_their_settings(trials):
     make_run(trials, "sgd", PAPER.replace(lookahead_k=0, epochs=3), 90)
     frame = single_runs(finished_runs(trials))
-    assert frame["last epoch (%)"].is_monotonic_decreasing and len(frame) == 11
+    assert len(frame) == 11 and frame["images"].is_monotonic_increasing and frame["images"].nunique() == 2
+    assert all(part.is_monotonic_decreasing for _, part in frame.groupby("images")["last epoch (%)"])
     row = frame.loc["sgd"]
     assert (row["epochs"], row["lookahead_k"], row["arch"], row["seed"]) == (3, 0, "paper", 1029)
     assert single_runs([]).empty

@@ -99,6 +99,7 @@ def test_a_dry_run_needs_no_credentials(workspace, monkeypatch):
         ({"parameters": {"epoch": 3}}, "epoch is not a parameter here; .*epochs"),
         ({"parameters": {"epochs": 0}}, "epochs"),
         ({"parameters": {"amp": "false"}}, "amp"),
+        ({"parameters": {"tta": "flipp"}}, "tta has to be"),
         ({"parameters": {"upload": True}}, "no internet"),
         ({"notebooks": ["trian"]}, "no notebook of the kit; choose among explore, train"),
         ({"name": "kit"}, "5 to 50"),

@@ -13,7 +13,7 @@ from kit.data import split
 from kit.errors import KitError
 from kit.model import count_parameters
 from kit.recipe import Recipe
-from kit.run import Run, all_runs
+from kit.run import Run, all_runs, load_runs
 
 
 def test_a_training_leaves_the_whole_folder(digits_run, digits_recipe):
@@ -70,6 +70,18 @@ def test_a_missing_run_lists_those_there_are(digits_run):
     with pytest.raises(KitError, match=r"no run in .*absent.*\(digits\)"):
         Run.load(digits_run.folder.parent / "absent")
     assert [run.name for run in all_runs(digits_run.folder.parent)] == ["digits"]
+
+
+def test_runs_are_loaded_together_by_names_with_commas(tmp_path, digits_run):
+    made_with(tmp_path / "held", "holdout", 1)
+    assert [run.folder for run in load_runs(f"{digits_run.folder}, {tmp_path / 'held'}")] == [
+        digits_run.folder,
+        tmp_path / "held",
+    ]
+    with pytest.raises(KitError, match="held out"):
+        load_runs(f"{tmp_path / 'held'},{digits_run.folder}")
+    with pytest.raises(KitError, match="there is no run in"):
+        load_runs(f"{digits_run.folder},absent")
 
 
 def made_with(folder, split, seed):

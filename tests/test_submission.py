@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from kit.answers import Answers
 from kit.data import write_competition_test
 from kit.errors import KitError
 from kit.submission import (
@@ -155,8 +156,9 @@ def test_without_a_competition_file_the_data_s_test_images_are_labelled(tmp_path
 
 
 def test_a_submission_says_what_made_it(digits_run):
-    about = describe(digits_run, "last", "flip")
-    assert about["run"] == "digits"
-    assert about["accuracy"] == digits_run.metrics["last_accuracy"]
+    source = Answers(torch.eye(10)[[0, 1, 2]], torch.tensor([0, 1, 3]), tuple("abcdefghij"))
+    about = describe([digits_run], "last", "flip", source)
+    assert about["run"] == "digits" and about["accuracy"] == 66.6667
     content = digits_run.weights_path().read_bytes()
-    assert about["weights_sha256"] == hashlib.sha256(content).hexdigest()
+    assert about["weights_sha256"] == [hashlib.sha256(content).hexdigest()]
+    assert describe([digits_run] * 2, "last", "flip", source)["run"] == "digits+digits"

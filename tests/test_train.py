@@ -155,6 +155,12 @@ def test_the_command_line_entry_trains_and_refuses(tmp_path, monkeypatch, capsys
     name = str(tmp_path / "cli")
     assert main(["--data=digits", "--recipe=digits", "--epochs=1", f"--run={name}", "--amp=fp32"]) == 0
     assert files.read_json(tmp_path / "cli" / "config.json")["amp"] == "float32"
+    assert Run(name).summary() in capsys.readouterr().out
+    assert main(["--data=digits", "--recipe=digits", "--epochs=1", f"--run={name}", "--amp=fp32"]) == 0
+    assert Run(name).summary() in capsys.readouterr().out
+    (tmp_path / "cli" / "metrics.json").unlink(), (tmp_path / "cli" / "checkpoint.pt").unlink()
+    assert main(["--data=digits", "--recipe=digits", "--epochs=1", f"--run={name}", "--amp=fp32"]) == 0
+    assert "cli has no checkpoint yet: starting over" in capsys.readouterr().out
     assert main(["--data=digits", "--recipe=digits", "--epochs=0"]) == 2
     assert "error: epochs has to be a whole number from 1" in capsys.readouterr().err
     with pytest.raises(SystemExit):

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
 from kit.analysis import Comparison, confused_pairs, confusion, images_of_pair, per_class
 from kit.answers import Answers
 from kit.plots.samples import show_image
 from kit.plots.style import COLORS, styled
+from kit.shifts import LARGE_CHANGES
 
 BLUE, ORANGE = COLORS[:2]
 GREY = "0.55"
@@ -67,6 +68,7 @@ def class_measures(answers: Answers) -> Figure:
     for axes, (measure, meaning) in zip(grid, panels.items(), strict=True):
         _intervals(axes, table.index, table[[measure, f"{measure}_low", f"{measure}_high"]].to_numpy(), BLUE)
         axes.set(title=f"{measure}: share {meaning}", xlabel=measure)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     return figure
 
 
@@ -181,9 +183,10 @@ def weakness_bars(plain: Answers, table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(8, 0.27 * len(table) + 1))
     places = np.arange(len(table))[::-1]
     spread = np.clip([table.accuracy - table.accuracy_low, table.accuracy_high - table.accuracy], 0, None)
-    axes.barh(places, table.accuracy, color=BLUE, xerr=spread, error_kw={"ecolor": GREY, "capsize": 2})
+    colors = [GREY if name in LARGE_CHANGES else BLUE for name in table.change]
+    axes.barh(places, table.accuracy, color=colors, xerr=spread, error_kw={"ecolor": GREY, "capsize": 2})
     for place, row in zip(places, table.itertuples(), strict=True):
-        axes.text(0.01, place, f"{-row.cost:+.1f} points", va="center", color="white", fontsize=8)
+        axes.text(0.01, place, f"{0.0 - round(row.cost, 1):+.1f} points", va="center", color="white", fontsize=8)
     axes.axvline(plain.accuracy, color="black", linestyle="--", linewidth=1)
     axes.set_yticks(places, names)
     axes.xaxis.set_major_formatter(PercentFormatter(1))

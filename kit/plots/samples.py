@@ -13,10 +13,11 @@ from kit.plots.style import styled
 
 
 def show_image(axes: Axes, image: Tensor, title: str = "") -> None:
-    """Draw one uint8 image (3, H, W) without ticks."""
+    """Draw one uint8 image (3, H, W) without ticks or frame, which would look like its border."""
     axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
+    axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=8)
 
 
@@ -80,7 +81,7 @@ def class_counts(counts: Mapping[str, int], expected: float | None = None, title
     """Images a class as bars; a line at the expected count."""
     figure, axes = plt.subplots(figsize=(7, 3))
     bars = axes.bar(list(counts), list(counts.values()))
-    axes.bar_label(bars, fmt="{:,.0f}", fontsize=8)
+    axes.bar_label(bars, fmt="{:,.0f}", fontsize=8, label_type="center", color="white")
     if expected is not None:
         axes.axhline(expected, color="black", linewidth=1, linestyle="--", label=f"{expected:,.0f} if balanced")
         axes.set_ylim(top=1.2 * max(*counts.values(), expected))

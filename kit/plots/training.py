@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from cycler import cycler
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from kit.model import LayerSummary
 from kit.plots.style import COLORS, count_epochs, styled
@@ -26,9 +27,12 @@ def _curve(history: pd.DataFrame, columns: Mapping[str, str], ylabel: str, title
 
 
 @styled
-def training_loss(history: pd.DataFrame) -> Figure:
-    """Training loss against epochs (the paper's Figure 2)."""
-    return _curve(history, {"train_loss": "training"}, "cross-entropy (nats)", "Training loss, on augmented images")
+def training_loss(history: pd.DataFrame, smoothed: bool = False) -> Figure:
+    """Training loss against epochs (the paper's Figure 2); `smoothed` says that it is of smoothed labels."""
+    title = (
+        "Training loss, on augmented images and smoothed labels" if smoothed else "Training loss, on augmented images"
+    )
+    return _curve(history, {"train_loss": "training"}, "cross-entropy (nats)", title)
 
 
 @styled
@@ -69,6 +73,7 @@ def architecture(layers: Sequence[LayerSummary], title: str = "") -> Figure:
         axes.text(layer.parameters + 0.01 * longest, y, f"{shape}   {layer.parameters:,}", va="center", fontsize=8)
     axes.set_yticks(range(len(layers)), names, fontsize=8)
     axes.invert_yaxis()
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set(xlim=(0, 1.28 * longest), xlabel="trainable parameters (output shape beside each bar)", title=title)
     return figure
 

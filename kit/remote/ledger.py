@@ -22,7 +22,7 @@ COLUMNS = (
     "sha256",
     "run",
     "recipe",
-    "accuracy",  # in %, of the weights that predicted, on the images that `split` says
+    "accuracy",  # in %, of what predicted (weights, views, average of runs), on the images that `split` says
     "split",
     "expected",  # in %, by the published line
     "estimates",  # in %, by each method that looks at the unlabelled test images, as `method 88.12; method 87.5`

@@ -59,8 +59,9 @@ def _origin(path: Path, digest: str) -> Row:
     if content.get("sha256") != digest:
         return {}
     found = {name: content[name] for name in ("run", "recipe", "accuracy", "split") if content.get(name) is not None}
-    if isinstance(found.get("recipe"), dict):
-        found["recipe"] = _in_words(found["recipe"])
+    if "recipe" in found:
+        recipes = found["recipe"] if isinstance(found["recipe"], list) else [found["recipe"]]  # one in earlier versions
+        found["recipe"] = " + ".join(dict.fromkeys(map(_in_words, recipes)))
     if content.get("expected"):
         estimates = dict(content["expected"])
         found["expected"] = estimates.pop(LINE)

@@ -156,13 +156,18 @@ def gap_by_seed(runs: Iterable[Run]) -> dict[int, float]:
 
 
 def single_runs(runs: Iterable[Run]) -> pd.DataFrame:
-    """A row a run, the highest accuracy of the last epoch first, with the settings that runs differ in most often."""
+    """A row a run with the settings that runs differ in most often: by its images, the highest last epoch first."""
     columns = [LAST, "best epoch (%)", "training, plain (%)", "epochs", "parameters", "minutes", "images/s"]
-    columns = ["run", *columns, "split", "device", *SETTINGS]
+    columns = ["run", "images", *columns, "split", "device", *SETTINGS]
     rows = [
-        {"run": run.name} | figures_of([run]) | settings_of(run) | {"epochs": run.metrics["epochs"]} for run in runs
+        {"run": run.name, "images": data_of(run).kind}
+        | figures_of([run])
+        | settings_of(run)
+        | {"epochs": run.metrics["epochs"]}
+        for run in runs
     ]
-    return pd.DataFrame(rows, columns=columns).set_index("run").sort_values(LAST, ascending=False)
+    frame = pd.DataFrame(rows, columns=columns).set_index("run")
+    return frame.sort_values(["images", LAST], ascending=[True, False])
 
 
 def by_recipe(runs: Iterable[Run]) -> pd.DataFrame:

@@ -118,12 +118,20 @@ def settings_of(run: Run) -> dict[str, Any]:
     return Recipe().as_dict() | run.config["recipe"]
 
 
-def differences_in_recipe(run: Run, base: Recipe, aside: Sequence[str] = ("seed",)) -> str:
-    """What a run's record has other than a recipe, `aside` left out, in words; settings that have gone are included."""
+def differences_in_recipe(run: Run, base: Recipe, aside: Sequence[str] = ("seed",), beside: bool = True) -> str:
+    """What a run's record has other than a recipe, in words; settings that have gone are included.
+
+    Args:
+        run: whose record is read.
+        base: the recipe.
+        aside: settings that are left out.
+        beside: whether the recipe's own value stands beside each.
+    """
     ours, theirs = settings_of(run), base.as_dict()
     changed = [name for name in ours if name not in aside and ours[name] != theirs.get(name)]
     return ", ".join(
-        f"{name} {ours[name]!r}" + (f" instead of {theirs[name]!r}" if name in theirs else " (no setting any more)")
+        f"{name} {ours[name]!r}"
+        + (" (no setting any more)" if name not in theirs else f" instead of {theirs[name]!r}" if beside else "")
         for name in changed
     )
 

@@ -82,7 +82,9 @@ def variants_of(runs: Iterable[Run], base_name: str) -> dict[Variant, list[Run]]
 def _differs(run: Run, base_name: str) -> str:
     base = RECIPES[base_name]
     same_length = settings_of(run)["epochs"] == base.epochs
-    return differences_in_recipe(run, base, ("seed", "epochs")) or (NOTHING if same_length else LENGTH_ALONE)
+    return differences_in_recipe(run, base, ("seed", "epochs"), beside=False) or (
+        NOTHING if same_length else LENGTH_ALONE
+    )
 
 
 def references_among(variants: Collection[Variant]) -> dict[tuple[int, Images], Variant]:
