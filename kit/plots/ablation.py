@@ -21,7 +21,7 @@ BLUE, ORANGE, BLACK = COLORS[0], COLORS[4], COLORS[6]
 def table_curves(found: Sequence[Repetition]) -> Figure:
     """Validation accuracy against epochs, a panel a table and scale, a colour a row: thin a seed, thick their mean.
 
-    The paper's final configuration is black in all of them.
+    Of runs of one epoch, which have no curve, a line of points a row. The paper's final configuration is black.
     """
     if not found:
         return placeholder("no table of the paper has two rows to compare yet")
@@ -41,7 +41,13 @@ def _curves(axes: Axes, repetition: Repetition) -> None:
     others = [row for row in labels if row != FINAL]
     colors = {FINAL: BLACK} | dict(zip(others, COLORS, strict=False))
     curves = {row: _by_epoch(recorded) for row, runs in repetition.runs.items() if (recorded := _with_history(runs))}
-    for row in sorted(curves, key=lambda row: -curves[row].mean(axis=1).iloc[-1]):
+    ordered = sorted(curves, key=lambda row: -curves[row].mean(axis=1).iloc[-1])
+    scale = str(repetition.scale).replace("; ", "\n")
+    axes.set_title(f"{repetition.table.title}\n{scale}", loc="left")
+    if all(len(curve) == 1 for curve in curves.values()):
+        names = [f"{labels[row]}, n = {curves[row].shape[1]}" for row in ordered]
+        return _points(axes, [curves[row].iloc[0] for row in ordered], names, [colors[row] for row in ordered])
+    for row in ordered:
         curve, color = curves[row], colors[row]
         marker = "o" if len(curve) < 3 else None  # a line of one point is invisible
         if curve.shape[1] > 1:
@@ -49,9 +55,17 @@ def _curves(axes: Axes, repetition: Repetition) -> None:
         name = f"{labels[row]}, n = {curve.shape[1]}"
         axes.plot(curve.mean(axis=1), color=color, label=name, marker=marker, markersize=4)
     axes.set_ylabel("validation accuracy (%)")
-    axes.set_title(f"{repetition.table.title}\n{repetition.scale}", loc="left")
     count_epochs(axes)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="highest last epoch first", title_fontsize=8)
+
+
+def _points(axes: Axes, rows: Sequence[pd.Series], names: Sequence[str], colors: Sequence[str]) -> None:
+    for place, (row, color) in enumerate(zip(rows, colors, strict=True)):
+        axes.plot(row, [place] * len(row), "o", color=color, markersize=4, alpha=0.6)
+        axes.plot(row.mean(), place, "|", color=color, markersize=16, markeredgewidth=2)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("validation accuracy after the one epoch (%): a point a seed, a stroke their mean")
 
 
 def _with_history(runs: Sequence[Run]) -> list[Run]:
