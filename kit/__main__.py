@@ -14,7 +14,12 @@ Command = Callable[[argparse.Namespace], None]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 where it worked, 2 with one sentence on stderr where it could not."""
-    options = build_parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = build_parser()
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
+    options = parser.parse_args(arguments)
     try:
         options.command(options)
     except KitError as error:
@@ -43,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("run", _run, "explore, train, misclassification and submit on CIFAR-10; or a sweep of trainings")
     sub.add_argument("--list", action="store_true", help="list the recipes and end")
     plan.add_options(sub)
-    parameters.add_options(sub, "train", "submit")
+    parameters.add_options(sub, "train", "misclassification", "submit")
     bench.add_options(add("bench", bench.run, "images a second, beside the paper's own way of training"))
     _add_kaggle_options(add)
     return parser

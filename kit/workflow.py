@@ -40,6 +40,8 @@ def run_notebooks(given: dict[str, Any]) -> Run:
     shared = given | {"run": str(trained.folder)}
     parameters = {name: {k: v for k, v in shared.items() if k in NOTEBOOKS[name]} for name in STEPS}
     settings = [check(name, parameters[name]) for name in STEPS][-1]
+    if given.get("other"):
+        Run.load(given["other"])
     if settings.test_file != "auto" and not Path(settings.test_file).is_file():
         raise KitError(f"test_file {settings.test_file} does not exist: give the competition's file, or auto")
     execute_all(list(STEPS), parameters, trained.folder)

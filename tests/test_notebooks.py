@@ -12,6 +12,9 @@ import papermill
 import pytest
 from conftest import ROOT
 
+from kit import workflow
+from kit.__main__ import main
+from kit.errors import KitError
 from kit.parameters import NOTEBOOKS
 from kit.recipe import RULES
 
@@ -143,5 +146,27 @@ def test_where_cifar10_is_not_found_one_sentence_says_what_to_pass(project, comm
 def test_the_help_of_the_command_line_knows_every_parameter(command):
     answer = command("-m", "kit", "run", "--help")
     assert answer.returncode == 0
-    for name in (*RULES, "data", "run", "recipe", "tta", "header"):
+    for name in (*RULES, "data", "run", "recipe", "other", "tta", "header"):
         assert f"--{name} " in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"tta": "flipp"}, "tta has to be"),
+        ({"test_file": "absent.pkl"}, "test_file absent.pkl does not exist"),
+        ({"other": "absent"}, "there is no run in"),
+    ],
+)
+def test_what_later_notebooks_refuse_stops_all_before_any_work(monkeypatch, given, words):
+    monkeypatch.setattr(workflow, "execute_all", lambda *_: pytest.fail("a notebook ran"))
+    with pytest.raises(KitError, match=words):
+        workflow.run_notebooks({"data": "digits", "recipe": "digits", "run": "never"} | given)
+
+
+def test_no_command_at_all_lists_them(capsys):
+    assert main([]) == 2
+    told = capsys.readouterr().err
+    assert all(
+        f"    {name} " in told for name in ("demo", "run", "bench", "download", "submit", "scores", "push", "pull")
+    )
