@@ -16,11 +16,10 @@ from kit.errors import KitError
 from kit.lookahead import Lookahead
 from kit.optimization import build_ema, build_optimizer, build_schedule
 from kit.pooled import WhiteningStem
-from kit.precision import autocast, precision
+from kit.precision import COMPILE, autocast, precision
 from kit.recipe import Recipe
 from kit.streams import stream
 
-COMPILE = ("auto", "on", "off")
 COMPILE_PAYS_FROM = 3_000_000  # images to train on, below which compiling takes longer than it saves
 
 

@@ -12,8 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from kit.errors import KitError
-from kit.learner import COMPILE
-from kit.precision import PRECISIONS
+from kit.precision import COMPILE, PRECISIONS
 from kit.predict import views_of
 from kit.recipe import RECIPES, RULES, Recipe, recipe_named
 from kit.rules import Rule, rules_of, setting

@@ -8,6 +8,7 @@ import torch
 from kit.errors import KitError
 
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+COMPILE = ("auto", "on", "off")  # whether torch.compile makes the network faster; auto where it pays
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
