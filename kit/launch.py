@@ -63,8 +63,9 @@ def stream(command: list[str]) -> None:
                 process.terminate()
                 wait([lines])
     code = process.wait()
-    if stop.signum is not None:
-        raise Stopped(f"stopped by {stop.reason}: the lines above say what is saved", stop.signum)
+    if code and stop.signum is not None:
+        words = "what is saved is in its run folder: run the same command again to go on"
+        raise Stopped(f"stopped by {stop.reason}; {words}", stop.signum)
     if code:
         raise KitError(f"the training ended with exit status {code}: the lines above say why")
 

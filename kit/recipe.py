@@ -126,6 +126,8 @@ class Recipe:
                 return model.check_budget(self.build_model(classes))
         except ValueError as error:
             raise KitError(str(error)) from None
+        except (RuntimeError, TypeError, OverflowError):  # more than torch can count
+            raise KitError(f"arch {self.arch!r} is too large: give fewer channels or smaller filters") from None
 
     def pipeline(self) -> "augmentation.Pipeline":
         """The augmentation that training applies to every image.

@@ -115,17 +115,17 @@ class Run:
                 f"{images:,} of {', '.join(dataset.classes[:3])}, ...: give data or run another value"
             )
 
-    def check_unseen_validation(self, other: "Run") -> None:
+    def check_unseen_validation(self, other: Recipe) -> None:
         """Make sure that this run did not train on what `other` validates with, so that both can be judged by it.
 
         Raises:
             KitError: it trained on some of these images.
         """
-        ours, theirs = self.recipe, other.recipe
-        if theirs.split == "holdout" and (ours.split, ours.seed) != ("holdout", theirs.seed):
+        ours = self.recipe
+        if other.split == "holdout" and (ours.split, ours.seed) != ("holdout", other.seed):
             raise KitError(
-                f"{self.folder} trained on images that {other.folder} held out, so these cannot judge both: compare "
-                f"it with a run of split paper, or train it with split holdout and seed {theirs.seed}"
+                f"{self.folder} trained on images that split holdout of seed {other.seed} keeps for validation, so "
+                "these cannot judge both runs: take runs of split paper, or of split holdout with the same seed"
             )
 
     def model(self, weights: str = "last") -> ResNet:
@@ -235,11 +235,14 @@ def load_runs(names: str = "") -> list[Run]:
     """The existing runs of these names, joined by commas, to be averaged; of no name, the one that was started last.
 
     Raises:
-        KitError: there is no such run, or one trained on images that the first validates with.
+        KitError: there is no such run, one is named twice, or one trained on images that the first validates with.
     """
-    runs = [Run.load(name.strip()) for name in names.split(",")]
+    parts = [names] if Path(names).is_dir() else [part.strip() for part in names.split(",")]  # folders may have commas
+    if len(parts) > 1 and (not all(parts) or len(set(parts)) < len(parts)):
+        raise KitError(f"run has to be different names joined by commas, such as paper,paper-2, not {names!r}")
+    runs = [Run.load(part) for part in parts]
     for run in runs[1:]:
-        run.check_unseen_validation(runs[0])
+        run.check_unseen_validation(runs[0].recipe)
     return runs
 
 

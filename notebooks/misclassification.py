@@ -180,7 +180,7 @@ from IPython.display import display
 
 if second:
     second.check_images(dataset)
-    second.check_unseen_validation(trained)
+    second.check_unseen_validation(trained.recipe)
     others = Answers(predict(second.model(settings.weights), images, amp=settings.amp), labels, dataset.classes)
     result = analysis.compare(answers, others)
     print(result)

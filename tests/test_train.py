@@ -118,6 +118,9 @@ def test_parameters_are_counted_without_memory_for_them(tmp_path, digits):
     huge = TINY.replace(arch="64,128,25600000/4,5,3")  # some petabytes
     with pytest.raises(KitError, match="trainable parameters and the competition allows 5,000,000"):
         train(huge, digits, Run(tmp_path / "huge"))
+    for arch in ("64,128,99999999999/4,5,3", f"64,128,{10**22}/4,5,3"):
+        with pytest.raises(KitError, match="is too large"):
+            TINY.replace(arch=arch).check_budget()
     assert TINY.check_budget() == count_parameters(TINY.build_model())
 
 

@@ -81,7 +81,11 @@ def class_counts(counts: Mapping[str, int], expected: float | None = None, title
     """Images a class as bars; a line at the expected count."""
     figure, axes = plt.subplots(figsize=(7, 3))
     bars = axes.bar(list(counts), list(counts.values()))
-    axes.bar_label(bars, fmt="{:,.0f}", fontsize=8, label_type="center", color="white")
+    words = {name: f"{count:,.0f}" for name, count in counts.items()}
+    high = {name for name, count in counts.items() if count > 0.1 * max(counts.values())}  # have room for it
+    inside, above = ([word if (name in high) == within else "" for name, word in words.items()] for within in (1, 0))
+    axes.bar_label(bars, inside, fontsize=8, label_type="center", color="white")
+    axes.bar_label(bars, above, fontsize=8)
     if expected is not None:
         axes.axhline(expected, color="black", linewidth=1, linestyle="--", label=f"{expected:,.0f} if balanced")
         axes.set_ylim(top=1.2 * max(*counts.values(), expected))
