@@ -36,13 +36,12 @@ def run_notebooks(given: dict[str, Any]) -> Run:
     Raises:
         KitError: a parameter is refused, before any work; or a notebook failed.
     """
-    training = check("train", {k: v for k, v in given.items() if k in NOTEBOOKS["train"]})
-    trained = Run(training.run)
+    trained = Run(check("train", {k: v for k, v in given.items() if k in NOTEBOOKS["train"]}).run)
     shared = given | {"run": str(trained.folder)}
     parameters = {name: {k: v for k, v in shared.items() if k in NOTEBOOKS[name]} for name in STEPS}
     settings = {name: check(name, parameters[name]) for name in STEPS}
     if other := settings["misclassification"].other:
-        Run.load(other).check_unseen_validation(training.recipe)
+        Run.load(other).check_unseen_validation(settings["train"].recipe)
     test_file = settings["submit"].test_file
     if test_file != "auto" and not Path(test_file).is_file():
         raise KitError(f"test_file {test_file} does not exist: give the competition's file, or auto")

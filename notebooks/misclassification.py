@@ -39,10 +39,22 @@ weights: str = "last"  # the epoch whose weights predict: last or best
 other: str = ""  # a second run to compare with
 amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 
+# %% [markdown]
+# The run, and the second one where two are compared: both of these images, and neither trained on those that judge it.
+
 # %%
+from kit.data import load, split
 from kit.parameters import check
+from kit.run import Run
 
 settings = check("misclassification", globals())
+trained, second = Run.load(settings.run), Run.load(settings.other) if settings.other else None
+dataset = load(settings.data)
+trained.check_images(dataset)
+if second:
+    second.check_images(dataset)
+    second.check_unseen_validation(trained.recipe)
+print(f"{trained.folder}\n{trained.summary()}")
 
 # %% [markdown]
 # ## Predictions
@@ -52,13 +64,8 @@ settings = check("misclassification", globals())
 
 # %%
 from kit.answers import Answers
-from kit.data import load, split
 from kit.predict import predict
-from kit.run import Run
 
-trained, second = Run.load(settings.run), Run.load(settings.other) if settings.other else None
-dataset = load(settings.data)
-trained.check_images(dataset)
 network = trained.model(settings.weights)
 part = split(dataset, trained.recipe.split, trained.recipe.seed)
 images, labels = part.validation_images, part.validation_labels
@@ -179,8 +186,6 @@ trained.save_figure(plots.weakness_bars(plain, costs), "weaknesses")
 from IPython.display import display
 
 if second:
-    second.check_images(dataset)
-    second.check_unseen_validation(trained.recipe)
     others = Answers(predict(second.model(settings.weights), images, amp=settings.amp), labels, dataset.classes)
     result = analysis.compare(answers, others)
     print(result)

@@ -50,15 +50,15 @@ amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 from kit.data import load
 from kit.model import check_budget
 from kit.parameters import check
-from kit.predict import average_models, budget_statement
 from kit.run import load_runs
 
 settings = check("submit", globals())
 members = load_runs(settings.run)
 trained, title = members[0], "+".join(run.name for run in members)
 networks = [run.model(settings.weights) for run in members]
-print(*[f"{run.folder}\n{run.summary()}\n" for run in members], sep="\n")
-print(budget_statement(len(networks), sum(check_budget(network) for network in networks)))
+for each, network in zip(members, networks, strict=True):
+    check_budget(network)
+    print(f"{each.folder}\n{each.summary()}\n")
 
 # %% [markdown]
 # ## The images to label
@@ -87,10 +87,13 @@ warn_of_unlike_images(test.images, dataset.train_images).round(3)
 
 # %%
 from kit import plots
+from kit.predict import average_models
 from kit.submission import warn_of_unlikely_labels
 
 views = trained.recipe.views(settings.tta)
-logits = average_models(networks, test.images, tta=views, amp=settings.amp).logits
+together = average_models(networks, test.images, tta=views, amp=settings.amp)
+print(together.statement)
+logits = together.logits
 labels = logits.argmax(1)
 counts = warn_of_unlikely_labels(labels, dataset.classes)
 figure = plots.class_counts(counts.to_dict(), len(labels) / len(counts), "predictions of each class")

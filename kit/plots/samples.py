@@ -80,12 +80,12 @@ def training_views(views: Tensor, targets: Tensor, classes: Sequence[str], colum
 def class_counts(counts: Mapping[str, int], expected: float | None = None, title: str = "") -> Figure:
     """Images a class as bars; a line at the expected count."""
     figure, axes = plt.subplots(figsize=(7, 3))
-    bars = axes.bar(list(counts), list(counts.values()))
-    words = {name: f"{count:,.0f}" for name, count in counts.items()}
-    high = {name for name, count in counts.items() if count > 0.1 * max(counts.values())}  # have room for it
-    inside, above = ([word if (name in high) == within else "" for name, word in words.items()] for within in (1, 0))
-    axes.bar_label(bars, inside, fontsize=8, label_type="center", color="white")
-    axes.bar_label(bars, above, fontsize=8)
+    axes.bar(list(counts), list(counts.values()))
+    for place, count in enumerate(counts.values()):
+        if count > 0.1 * max(counts.values()):  # high enough to hold its number, away from the line
+            axes.text(place, count / 2, f"{count:,.0f}", ha="center", va="center", fontsize=8, color="white")
+        else:
+            axes.text(place, count, f"{count:,.0f}", ha="center", va="bottom", fontsize=8)
     if expected is not None:
         axes.axhline(expected, color="black", linewidth=1, linestyle="--", label=f"{expected:,.0f} if balanced")
         axes.set_ylim(top=1.2 * max(*counts.values(), expected))

@@ -129,11 +129,13 @@ def differences_in_recipe(run: Run, base: Recipe, aside: Sequence[str] = ("seed"
     """
     ours, theirs = settings_of(run), base.as_dict()
     changed = [name for name in ours if name not in aside and ours[name] != theirs.get(name)]
-    return ", ".join(
-        f"{name} {ours[name]!r}"
-        + (" (no setting any more)" if name not in theirs else f" instead of {theirs[name]!r}" if beside else "")
-        for name in changed
-    )
+    words = {name: f"{name} {ours[name]!r}" for name in changed}
+    for name in changed:
+        if name not in theirs:
+            words[name] += " (no setting any more)"
+        elif beside:
+            words[name] += f" instead of {theirs[name]!r}"
+    return ", ".join(words.values())
 
 
 def name_without_seed(run: Run) -> str:
