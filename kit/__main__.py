@@ -4,10 +4,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from kit import bench, parameters
+from kit import bench, parameters, sweep
 from kit.errors import KitError
-from kit.interrupt import Stopped
-from kit.trials import plan
+from kit.system.interrupt import Stopped
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -47,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("demo", _demo, "the five notebooks end to end on embedded digits, without network")
     sub = add("run", _run, "explore, train, misclassification and submit on CIFAR-10; or a sweep of trainings")
     sub.add_argument("--list", action="store_true", help="list the recipes and end")
-    plan.add_options(sub)
+    sweep.add_options(sub)
     parameters.add_options(sub, "train", "misclassification", "submit")
     bench.add_options(add("bench", bench.run, "images a second, beside the paper's own way of training"))
     _add_kaggle_options(add)
@@ -87,10 +86,8 @@ def _run(options: argparse.Namespace) -> None:
 
     if options.list:
         list_recipes()
-    elif plan.asks_for_sweep(options):
-        from kit.sweep import run
-
-        run(options)
+    elif sweep.asks_for_sweep(options):
+        sweep.run(options)
     else:
         run_notebooks(parameters.given(options))
 
@@ -116,9 +113,9 @@ def _scores(options: argparse.Namespace) -> None:
 
 
 def _push(options: argparse.Namespace) -> None:
-    from kit.remote import kernel
+    from kit import competition
 
-    kernel.push(
+    competition.push(
         parameters=parameters.given(options),
         name=options.name,
         resume_kernel=options.resume_kernel,
@@ -129,9 +126,9 @@ def _push(options: argparse.Namespace) -> None:
 
 
 def _pull(options: argparse.Namespace) -> None:
-    from kit.remote import kernel
+    from kit import competition
 
-    kernel.pull(options.kernel, wait=not options.no_wait)
+    competition.pull(options.kernel, wait=not options.no_wait)
 
 
 if __name__ == "__main__":

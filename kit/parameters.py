@@ -12,11 +12,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from kit.errors import KitError
-from kit.precision import COMPILE, PRECISIONS
 from kit.predict import views_of
 from kit.recipe import RECIPES, RULES, Recipe, recipe_named
 from kit.rules import Rule, rules_of, setting
 from kit.submission import parse_header
+from kit.system.precision import COMPILE, PRECISIONS
 
 KAGGLE_HOURS = 11.5  # a session ends at 12
 LIKE_A_PARAMETER = 0.8  # share of letters in common, as difflib counts

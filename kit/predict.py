@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kit.augment import normalize
 from kit.errors import KitError
 from kit.model import PARAMETER_BUDGET, count_parameters
-from kit.precision import autocast, default_device
+from kit.system.precision import autocast, default_device
 
 ADAPTIVE = "adaptive"
 TTA_VIEWS = {"none": 1, "flip": 2, "flip+shift": 10, ADAPTIVE: 18}  # of adaptive: where the flip leaves doubt

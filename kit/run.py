@@ -19,12 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from kit import files
+from kit.data import Dataset
 from kit.errors import KitError
 from kit.model import ResNet
 from kit.recipe import Recipe
-from kit.sources.dataset import Dataset
-from kit.sources.places import workspace
+from kit.system import files
+from kit.system.paths import workspace
 
 WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
 

@@ -45,11 +45,9 @@ sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py
 from IPython.display import Markdown
 
 from kit import ablation, plots
-from kit.tables import comparisons
-from kit.tables.records import all_repetitions, finished_runs
 
-runs = finished_runs()
-found = all_repetitions(runs)
+runs = ablation.finished_runs()
+found = ablation.all_repetitions(runs)
 Markdown(ablation.paper_tables(found))
 
 # %% [markdown]
@@ -108,11 +106,11 @@ Markdown(ablation.agreement_tables())
 # One row a run that stands in none of these tables: by its images, the highest accuracy of the last epoch first.
 
 # %%
-others = comparisons.other_runs(runs, found)
-ablation.in_words(comparisons.single_runs(others))
+others = ablation.other_runs(runs, found)
+ablation.in_words(ablation.single_runs(others))
 
 # %% [markdown]
 # Their validation accuracy against epochs.
 
 # %%
-plots.compare_runs(comparisons.histories(others))
+plots.compare_runs(ablation.histories(others))

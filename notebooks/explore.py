@@ -105,15 +105,13 @@ plots.pixel_histogram(dataset.train_images[::5])
 # %%
 import torch
 
-from kit import autoaugment
-
 strength, mean = settings.recipe.jitter or 0.2, 255 * torch.tensor(kit.augment.MEAN).view(3, 1, 1)
 ways = {
     "crop": kit.augment.random_crop,
     "flip": kit.augment.random_flip,
-    "AutoAugment": autoaugment.autoaugment,
-    "RandAugment": autoaugment.randaugment,
-    "TrivialAugment": autoaugment.trivialaugment,
+    "AutoAugment": kit.augment.autoaugment,
+    "RandAugment": kit.augment.randaugment,
+    "TrivialAugment": kit.augment.trivialaugment,
     "jitter": lambda x: kit.augment.color_jitter(x, strength, strength, strength, strength / 2),
     "rotation": lambda x: kit.augment.random_rotation(x, settings.recipe.rotation or 15),
     "Cutout": lambda x: (kit.augment.cutout(x - mean, length=settings.recipe.cutout or 8) + mean).round().byte(),
@@ -128,8 +126,8 @@ plots.augmentation_table(parts.train_images[::apart][:10], ways)
 # every second one mirrored where epochs alternate.
 
 # %%
-from kit.batches import Batches
-from kit.transforms.crop import mirror
+from kit.augment import mirror
+from kit.train import Batches
 
 batches = Batches(parts.train_images, parts.train_labels, settings.recipe, len(dataset.classes))
 six, their_labels = (x[::apart][:6].repeat_interleave(10, 0) for x in (parts.train_images, parts.train_labels))

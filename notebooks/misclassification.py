@@ -63,7 +63,7 @@ print(f"{trained.folder}\n{trained.summary()}")
 # own split.
 
 # %%
-from kit.answers import Answers
+from kit.analysis import Answers
 from kit.predict import predict
 
 network = trained.model(settings.weights)
@@ -127,7 +127,7 @@ trained.save_figure(plots.gallery(images, answers, doubtful, "Least confident hi
 # background decided.
 
 # %%
-from kit.gradcam import gradcam
+from kit.analysis import gradcam
 
 shown = wrong[:10]
 maps = gradcam(network, images[shown])
@@ -146,7 +146,7 @@ trained.save_figure(plots.confidence_parts(answers), "accuracy_by_confidence")
 # by one number, fitted on one half of the images; both diagrams show the other half.
 
 # %%
-from kit.calibration import calibrate
+from kit.analysis import calibrate
 
 calibration = calibrate(answers)
 print(calibration)
@@ -169,7 +169,7 @@ trained.save_figure(plots.suspicious(images, suspects), "suspicious_labels")
 # are no small changes; they show what the network makes of colours, and of up and down.
 
 # %%
-from kit.shifts import SMALL_CHANGES, answers_under, weaknesses
+from kit.analysis import SMALL_CHANGES, answers_under, weaknesses
 
 some = slice(None, None, max(len(answers) // 2000, 1))  # two thousand images tell a point apart
 plain = answers[some]

@@ -116,9 +116,8 @@ trained.save_figure(plots.image_grid(test.images[:40], titles), "predicted_sampl
 # %%
 from IPython.display import display
 
-from kit.answers import Answers
+from kit.analysis import Answers, fit_line, forecast, leaderboard
 from kit.data import CLASSES, split
-from kit.expected import fit_line, forecast, leaderboard
 
 known = split(dataset, trained.recipe.split, trained.recipe.seed)
 answers = average_models(networks, known.validation_images, tta=views, amp=settings.amp).logits
@@ -139,8 +138,8 @@ if expectation:
 # Checked before it is written: one row an id, in the file's order, labels 0 to 9.
 
 # %%
-from kit.run import workspace
 from kit.submission import describe, parse_header, write_submission
+from kit.system.paths import workspace
 
 csv = None
 if test.from_competition:

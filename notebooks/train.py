@@ -100,7 +100,7 @@ plots.architecture(summarize(network), f"{settings.recipe.arch}: {parameters:,} 
 # A row an epoch. Interrupting the kernel saves everything; running the cell again goes on from there.
 
 # %%
-from kit.launch import launch
+from kit.train import launch
 
 dataset = load(settings.data)
 print(f"{dataset.source}: {len(dataset.train_images):,} training images")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from kit.data import load
+from kit.data.loading import load
 from kit.recipe import RECIPES
 from kit.run import Run
-from kit.train import train
+from kit.train.loop import train
 
 ROOT = Path(__file__).resolve().parent.parent
 

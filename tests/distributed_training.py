@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from training_process import few_digits
 
-from kit import train as training
-from kit.distributed import World, joined_world
-from kit.learner import Learner
 from kit.recipe import RECIPES
 from kit.run import Run
+from kit.train import loop as training
+from kit.train.distributed import World, joined_world
+from kit.train.learner import Learner
 
 RECIPE = RECIPES["digits"].replace(arch="4,8/1,1", batch_size=32, epochs=3, ema=0.9, dropout=0.1, skip_easy=0.5)
 STEP_RECIPE = RECIPE.replace(ema=0.0, dropout=0.0, lookahead_k=0, skip_easy=0.0)

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from kit import files
-from kit.data import CLASSES
+from kit.ablation.experiments import TABLES, at_scale
+from kit.data.loading import CLASSES
 from kit.recipe import PAPER, RECIPES
 from kit.run import Run
-from kit.tables.experiments import TABLES, at_scale
+from kit.system import files
 
 SMALL = PAPER.replace(arch="tiny", epochs=2)
 DIGITS = tuple(map(str, range(10)))

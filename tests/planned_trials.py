@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from kit.__main__ import build_parser
-from kit.trials import keeping
-from kit.trials import plan as trials
+from kit.sweep import keeping
+from kit.sweep import plan as trials
 
 
 def plan(*words):
@@ -17,11 +17,11 @@ def plan(*words):
 @pytest.fixture(autouse=True)
 def workspace(tmp_path, monkeypatch):
     """An own folder for runs/, build/ and the results that are kept."""
-    for module in ("kit.run", "kit.remote.kernel"):
+    for module in ("kit.run", "kit.competition.kernel"):
         monkeypatch.setattr(f"{module}.workspace", lambda: tmp_path)
     monkeypatch.setattr(keeping, "RESULTS", tmp_path / "results")
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
-    monkeypatch.setattr("kit.sources.places.workspace", lambda: tmp_path)
+    monkeypatch.setattr("kit.data.places.workspace", lambda: tmp_path)
     return tmp_path
 
 

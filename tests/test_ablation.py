@@ -8,12 +8,12 @@ from conftest import ROOT
 from made_up_runs import DIGITS, make_agreement, make_run, make_table
 from matplotlib.figure import Figure
 
-from kit import ablation
+from kit.ablation import comparisons, records
+from kit.ablation import report as ablation
+from kit.ablation.experiments import TABLES
+from kit.ablation.records import RESULTS, all_repetitions, finished_runs
 from kit.errors import KitError
 from kit.recipe import RECIPES
-from kit.tables import comparisons, records
-from kit.tables.experiments import TABLES
-from kit.tables.records import RESULTS, all_repetitions, finished_runs
 
 TABLE_2 = {"table2-autoaugment": [60.0, 61.0, 63.0], "paper": [61.0, 62.5, 63.5]}
 

@@ -6,10 +6,10 @@ from made_up_runs import make_run, make_table
 from matplotlib.colors import to_hex
 
 from kit import plots
+from kit.ablation.experiments import TABLES
+from kit.ablation.records import finished_runs, repetitions
 from kit.plots.style import COLORS
 from kit.recipe import PAPER
-from kit.tables.experiments import TABLES
-from kit.tables.records import finished_runs, repetitions
 
 
 def panel(folder, name):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from made_up_runs import make_agreement, make_run
 
-from kit.ablation import agreement_tables
+from kit.ablation.agreement import agreement, agreement_runs, comparisons_of
+from kit.ablation.records import finished_runs
+from kit.ablation.report import agreement_tables
 from kit.recipe import PAPER
-from kit.tables.agreement import agreement, agreement_runs, comparisons_of
-from kit.tables.records import finished_runs
 
 ACCURACIES = {"engine": [60.0, 61.0, 62.0], "float32": [60.1, 61.3, 62.2], "paper-way": [59.0, 61.0]}
 

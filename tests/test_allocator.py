@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from kit import allocator
+from kit.system import allocator
 
 PROGRAM = """
 import resource, numpy, torch

@@ -1,13 +1,13 @@
-"""kit.analysis: against scikit-learn, hand-computed cases and planted mistakes; and input at the edge."""
+"""kit.analysis.mistakes: against scikit-learn, hand-computed cases and planted mistakes; and input at the edge."""
 
 import numpy as np
 import pytest
 import torch
 from sklearn import metrics
 
-from kit import analysis
-from kit.answers import Answers
-from kit.calibration import calibrate, wilson
+from kit.analysis import mistakes as analysis
+from kit.analysis.answers import Answers
+from kit.analysis.calibration import calibrate, wilson
 from kit.errors import KitError
 from kit.plots import mistakes, scores
 

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from scipy.stats import beta, chisquare, kstest
 from torchvision.transforms import functional, transforms
 
-from kit.augment import (
+from kit.augment.jitter import draw_color_jitter, draw_rotation
+from kit.augment.operations import NAMES
+from kit.augment.pipeline import (
     MEAN,
     STD,
     Pipeline,
@@ -22,9 +24,7 @@ from kit.augment import (
     random_flip,
     random_rotation,
 )
-from kit.autoaugment import autoaugment, randaugment
-from kit.transforms.jitter import draw_color_jitter, draw_rotation
-from kit.transforms.operations import NAMES
+from kit.augment.policies import autoaugment, randaugment
 
 FULL = Pipeline(4, "zero", True, "autoaugment", jitter=0.2, rotation=15, cutout=8, holes=2)
 

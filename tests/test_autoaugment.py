@@ -13,7 +13,8 @@ from scipy.stats import chi2_contingency, chisquare
 from torchvision.transforms import InterpolationMode, functional
 from torchvision.transforms import autoaugment as reference
 
-from kit.autoaugment import (
+from kit.augment.operations import MATRICES, NAMES, Plan, apply
+from kit.augment.policies import (
     autoaugment,
     draw_autoaugment,
     draw_randaugment,
@@ -21,7 +22,6 @@ from kit.autoaugment import (
     randaugment,
     trivialaugment,
 )
-from kit.transforms.operations import MATRICES, NAMES, Plan, apply
 
 AUTOAUGMENT = reference.AutoAugment(reference.AutoAugmentPolicy.CIFAR10)
 RANDAUGMENT = reference.RandAugment()

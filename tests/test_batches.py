@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from kit import batches as module
-from kit.batches import Batches
-from kit.distributed import World
 from kit.errors import KitError
 from kit.recipe import Recipe
-from kit.streams import stream
+from kit.train import batches as module
+from kit.train.batches import Batches
+from kit.train.distributed import World
+from kit.train.streams import stream
 
 PLAIN = Recipe(batch_size=16, augment="none", cutout=0, seed=3)
 DRAWN = PLAIN.replace(augment="crop+flip+autoaugment", cutout=8)

@@ -1,4 +1,4 @@
-"""kit.calibration: against hand-computed cases, scikit-learn and torch's LBFGS."""
+"""kit.analysis.calibration: against hand-computed cases, scikit-learn and torch's LBFGS."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
-from kit.answers import Answers
-from kit.calibration import (
+from kit.analysis.answers import Answers
+from kit.analysis.calibration import (
     TEMPERATURES,
     calibrate,
     expected_calibration_error,

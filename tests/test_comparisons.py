@@ -6,8 +6,7 @@ import pytest
 from made_up_runs import make_run, make_table, make_tries
 from scipy import stats
 
-from kit.recipe import PAPER, RECIPES
-from kit.tables.comparisons import (
+from kit.ablation.comparisons import (
     accuracies,
     by_recipe,
     differences,
@@ -17,8 +16,9 @@ from kit.tables.comparisons import (
     reference_row,
     single_runs,
 )
-from kit.tables.experiments import TABLES
-from kit.tables.records import all_repetitions, finished_runs, repetitions
+from kit.ablation.experiments import TABLES
+from kit.ablation.records import all_repetitions, finished_runs, repetitions
+from kit.recipe import PAPER, RECIPES
 
 BASE = RECIPES["digits"]
 TABLE_2 = {"table2-autoaugment": [60.0, 61.0, 63.0], "paper": [61.0, 62.5, 63.5]}

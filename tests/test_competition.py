@@ -13,12 +13,12 @@ import zipfile
 import kaggle_server
 import pytest
 
-from kit import competition
 from kit.__main__ import main
+from kit.competition import client, ledger
+from kit.competition import commands as competition
+from kit.data import official, places
 from kit.errors import KitError
 from kit.recipe import RECIPES
-from kit.remote import client, ledger
-from kit.sources import official, places
 
 kaggle = kaggle_server.kaggle
 KEY, SCORE, archive = kaggle_server.KEY, kaggle_server.SCORE, kaggle_server.archive

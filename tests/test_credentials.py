@@ -7,8 +7,8 @@ from pathlib import Path
 import kaggle_server
 import pytest
 
+from kit.competition import client, credentials
 from kit.errors import KitError
-from kit.remote import client, credentials
 
 kaggle = kaggle_server.kaggle
 SECRET = kaggle_server.KEY
@@ -151,7 +151,7 @@ def test_an_expired_token_is_not_hidden_by_a_key_that_works(kaggle, home, monkey
 
 
 def test_a_revoked_key_is_found_out_by_the_first_request(kaggle, home, tmp_path):
-    from kit import competition
+    from kit.competition import commands as competition
 
     write(home, ".kaggle/kaggle.json", LEGACY)
     kaggle.accepts = lambda authorization: False

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from image_sources import write_archive, write_batches, write_image_folder
 from sklearn.datasets import load_digits
 
-from kit import data
-from kit.data import CLASSES, Dataset, load, load_competition_test, split, write_competition_test
+from kit.data import imagefolder, official, places
+from kit.data import loading as data
+from kit.data.loading import CLASSES, Dataset, load, load_competition_test, split, write_competition_test
 from kit.errors import KitError
-from kit.sources import imagefolder, official, places
 
 SLUG = places.COMPETITIONS[0]
 OFFICIAL = "official python batches in the folder"

@@ -8,12 +8,12 @@ import pytest
 import torch
 from distributed_training import RECIPE, STEPS, one_step
 
-from kit.distributed import World, joined_world
 from kit.errors import KitError
-from kit.interrupt import Stopped
-from kit.launch import launch, stream, torchrun
 from kit.parameters import Settings, as_arguments
 from kit.run import Run
+from kit.system.interrupt import Stopped
+from kit.train.distributed import World, joined_world
+from kit.train.launch import launch, stream, torchrun
 
 SCRIPT = Path(__file__).with_name("distributed_training.py")
 

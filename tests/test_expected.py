@@ -1,12 +1,11 @@
-"""kit.expected: the published line, the label-free estimates, and the two known mistakes of ATC's reference code."""
+"""kit.analysis.expected: the published line, the label-free estimates, two known mistakes of ATC's reference code."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from kit.answers import Answers
-from kit.errors import KitError
-from kit.expected import (
+from kit.analysis.answers import Answers
+from kit.analysis.expected import (
     LINE,
     METHODS,
     PUBLIC_IMAGES,
@@ -19,6 +18,7 @@ from kit.expected import (
     max_confidence,
     negative_entropy,
 )
+from kit.errors import KitError
 from kit.plots import scores
 
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from kit import files
 from kit.errors import KitError
+from kit.system import files
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path):

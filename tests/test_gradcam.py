@@ -1,14 +1,14 @@
-"""kit.gradcam: against class activation maps, which it must equal for average pooling and one linear layer."""
+"""kit.analysis.gradcam: against class activation maps, which it must equal for average pooling and one linear layer."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kit.augment import normalize
+from kit.analysis.gradcam import gradcam
+from kit.augment.pipeline import normalize
 from kit.errors import KitError
-from kit.gradcam import gradcam
-from kit.model import build
+from kit.model.resnet import build
 
 
 @pytest.fixture

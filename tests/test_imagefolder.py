@@ -12,9 +12,9 @@ from image_sources import write_image_folder
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from kit.data import CLASSES
+from kit.data import imagefolder
+from kit.data.loading import CLASSES
 from kit.errors import KitError
-from kit.sources import imagefolder
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from kit.errors import KitError
-from kit.interrupt import StopRequest
-from kit.trials import jobs
+from kit.sweep import jobs
+from kit.system.interrupt import StopRequest
 
 
 def test_jobs_take_gpus_in_turn_or_share_the_cores(monkeypatch):

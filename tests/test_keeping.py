@@ -9,10 +9,10 @@ from pathlib import Path
 import planned_trials
 import pytest
 
-from kit.data import CLASSES
+from kit.data.loading import CLASSES
 from kit.errors import KitError
 from kit.run import Run
-from kit.trials import keeping
+from kit.sweep import keeping
 
 workspace = planned_trials.workspace
 plan, write_finished = planned_trials.plan, planned_trials.write_finished

@@ -7,9 +7,9 @@ import kaggle_server
 import nbformat
 import pytest
 
+from kit.competition import client, kernel, portable, session
+from kit.data.places import COMPETITIONS
 from kit.errors import KitError
-from kit.remote import client, kernel, portable, session
-from kit.sources.places import COMPETITIONS
 
 kaggle = kaggle_server.kaggle
 USER = kaggle_server.USER
@@ -20,7 +20,7 @@ def workspace(tmp_path, monkeypatch):
     """An own folder for runs/, submissions/ and build/."""
     folder = tmp_path / "workspace"
     folder.mkdir()
-    for module in ("kit.run", "kit.remote.kernel", "kit.remote.kernel_output"):
+    for module in ("kit.run", "kit.competition.kernel", "kit.competition.kernel_output"):
         monkeypatch.setattr(f"{module}.workspace", lambda: folder)
     return folder
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kit.data import write_competition_test
+from kit.competition import kernel
+from kit.data.loading import write_competition_test
+from kit.data.places import COMPETITIONS
 from kit.recipe import RECIPES
-from kit.remote import kernel
 from kit.run import Run
-from kit.sources.places import COMPETITIONS
-from kit.train import train
+from kit.train.loop import train
 
 kaggle = kaggle_server.kaggle
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +30,7 @@ kit.interrupt.time = types.SimpleNamespace(monotonic=itertools.count().__next__)
 def workspace(tmp_path, monkeypatch):
     folder = tmp_path / "workspace"
     folder.mkdir()
-    for module in ("kit.run", "kit.remote.kernel", "kit.remote.kernel_output"):
+    for module in ("kit.run", "kit.competition.kernel", "kit.competition.kernel_output"):
         monkeypatch.setattr(f"{module}.workspace", lambda: folder)
     return folder
 

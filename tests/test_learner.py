@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kit import precision as rules
 from kit.errors import KitError
-from kit.learner import COMPILE_PAYS_FROM, Learner
-from kit.optimization import build_schedule
 from kit.recipe import Recipe
+from kit.system import precision as rules
+from kit.train.learner import COMPILE_PAYS_FROM, Learner
+from kit.train.optimizers import build_schedule
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda", 0)
@@ -236,7 +236,7 @@ def test_compilation_is_automatic_only_on_gpus_and_for_long_runs(monkeypatch):
     assert not learner(long).compiled and not modes
     assert learner(compile="on").compiled and modes == ["default"]
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_args, **_options: self)
-    monkeypatch.setattr("kit.learner.precision", lambda *_args: torch.float32)
+    monkeypatch.setattr("kit.train.learner.precision", lambda *_args: torch.float32)
     zeros = torch.zeros
     monkeypatch.setattr(torch, "zeros", lambda *shape, device=None, **options: zeros(*shape, **options))
     for recipe, expected in ((long, True), (RECIPE, False)):

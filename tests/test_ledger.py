@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.competition import ledger
 from kit.errors import KitError
-from kit.remote import ledger
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kit import model as km
-from kit.model import ARCHITECTURES, BasicBlock, build, check_budget, count_parameters, flops, parse, summarize
+from kit.model import resnet as km
+from kit.model.resnet import ARCHITECTURES, BasicBlock, build, check_budget, count_parameters, flops, parse, summarize
 
 
 @pytest.mark.parametrize(

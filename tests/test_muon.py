@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from kit.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalize
-from kit.optimization import build_optimizer
 from kit.recipe import Recipe
+from kit.train.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalize
+from kit.train.optimizers import build_optimizer
 
 
 @pytest.mark.parametrize("shape", [(8, 30), (30, 8), (12, 12), (1, 5)])

@@ -12,11 +12,11 @@ import papermill
 import pytest
 from conftest import ROOT
 
-from kit import workflow
 from kit.__main__ import main
 from kit.errors import KitError
 from kit.parameters import NOTEBOOKS
 from kit.recipe import RULES
+from kit.workflow import chain as workflow
 
 PAPERMILL = [sys.executable, "-m", "papermill"]
 SECONDS = {"data": "digits", "recipe": "digits", "epochs": 1}

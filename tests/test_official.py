@@ -13,9 +13,9 @@ import torch
 from image_sources import BATCHES, python2_pickle, write_archive, write_batches
 from torchvision.datasets import CIFAR10
 
-from kit.data import CLASSES
+from kit.data import official
+from kit.data.loading import CLASSES
 from kit.errors import KitError
-from kit.sources import official
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*published md5 sums")  # the batches are made here
 

@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from kit.augment import MEAN, STD
+from kit.augment.pipeline import MEAN, STD
+from kit.bench.paperway import Cutout, PaperWay, PILImages, plain_transform, training_transform
 from kit.lookahead import Lookahead
-from kit.paperway import Cutout, PaperWay, PILImages, plain_transform, training_transform
 from kit.recipe import Recipe
 
 RECIPE = Recipe(arch="tiny", batch_size=32, lr=0.05)

@@ -6,15 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import kit.train as training
-from kit.augment import normalize
-from kit.batches import Batches
-from kit.data import load
-from kit.model import Architecture, build, check_budget, count_parameters, flops
-from kit.pooled import PooledBlock, WhiteningStem
+from kit.train import loop as training
+from kit.augment.pipeline import normalize
+from kit.data.loading import load
+from kit.model.pooled import PooledBlock, WhiteningStem
+from kit.model.resnet import Architecture, build, check_budget, count_parameters, flops
 from kit.recipe import Recipe
 from kit.run import Run
-from kit.train import train
+from kit.train.batches import Batches
+from kit.train.loop import train
 
 FAST = {"arch": "16,32,32/1,1,2+pooled", "optimizer": "muon", "lr": 0.05, "momentum": 0.65, "schedule": "linear",
         "augment": "shift+alternate", "cutout": 0, "lookahead_k": 0, "batch_size": 64, "epochs": 2}  # fmt: skip

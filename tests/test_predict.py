@@ -7,9 +7,9 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 import kit.predict as predict_module
-from kit.augment import normalize
+from kit.augment.pipeline import normalize
 from kit.errors import KitError
-from kit.model import build, count_parameters
+from kit.model.resnet import build, count_parameters
 from kit.predict import TTA_VIEWS, VIEWS, average_models, predict, reestimate_batchnorm
 
 

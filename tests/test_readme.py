@@ -7,9 +7,9 @@ import pytest
 from conftest import ROOT
 
 from kit.__main__ import build_parser
+from kit.ablation.experiments import TABLES
 from kit.parameters import NOTEBOOKS, check, from_arguments, literal
-from kit.tables.experiments import TABLES
-from kit.trials import plan as trials
+from kit.sweep import plan as trials
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.S)

@@ -9,8 +9,8 @@ from conftest import ROOT
 
 from kit.errors import KitError
 from kit.lookahead import Lookahead
-from kit.optimization import build_ema, build_optimizer, build_schedule, lr_factor
 from kit.recipe import AUGMENTATIONS, RECIPES, RULES, Recipe, recipe_named
+from kit.train.optimizers import build_ema, build_optimizer, build_schedule, lr_factor
 
 
 def test_the_default_is_the_paper_s_final_configuration():

@@ -9,12 +9,12 @@ import pytest
 import torch
 from training_process import start_command, start_training
 
-from kit import train as training
-from kit.interrupt import Stopped, StopRequest
-from kit.learner import Learner
 from kit.recipe import RECIPES
 from kit.run import Run
-from kit.train import train
+from kit.system.interrupt import Stopped, StopRequest
+from kit.train import loop as training
+from kit.train.learner import Learner
+from kit.train.loop import train
 
 SMALL = RECIPES["digits"].replace(arch="4,8/1,1", epochs=10)
 FEW = 512 // 32  # steps of an epoch of few_digits, half as many where half the images are left out

@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kit import files
-from kit.data import split
+from kit.data.loading import split
 from kit.errors import KitError
-from kit.model import count_parameters
+from kit.model.resnet import count_parameters
 from kit.recipe import Recipe
 from kit.run import Run, all_runs, load_runs
+from kit.system import files
 
 
 def test_a_training_leaves_the_whole_folder(digits_run, digits_recipe):

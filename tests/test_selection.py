@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from kit.distributed import ALONE, World
 from kit.errors import KitError
 from kit.recipe import Recipe
-from kit.selection import Selection
+from kit.train.distributed import ALONE, World
+from kit.train.selection import Selection
 
 RECIPE = Recipe(epochs=8, batch_size=5, skip_easy=0.35, seed=5)
 IMAGES = 100

@@ -1,4 +1,4 @@
-"""kit.shifts: against scipy, and the properties that the experiments rely on."""
+"""kit.analysis.shifts: against scipy, and the properties that the experiments rely on."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_sample_image
 from torch import nn
 
-from kit.answers import Answers
-from kit.shifts import MADE_SHIFTS, SMALL_CHANGES, answers_under, weaknesses
+from kit.analysis.answers import Answers
+from kit.analysis.shifts import MADE_SHIFTS, SMALL_CHANGES, answers_under, weaknesses
 
 BY_NAME = {shift.name: shift for shift in MADE_SHIFTS}
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from kit.tables.significance import difference, holm, mean_interval, verdict
+from kit.ablation.significance import difference, holm, mean_interval, verdict
 
 ROW = {1: 94.1, 2: 94.5, 3: 94.3}
 OTHER = {1: 93.8, 2: 94.0, 3: 94.1}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from kit.answers import Answers
-from kit.data import write_competition_test
+from kit.analysis.answers import Answers
+from kit.data.loading import write_competition_test
 from kit.errors import KitError
-from kit.submission import (
+from kit.submission.writing import (
     check_submission,
     describe,
     images_to_label,

@@ -17,15 +17,15 @@ import pytest
 import torch
 from conftest import ROOT
 
-from kit import sweep
 from kit.__main__ import build_parser, main
+from kit.ablation.experiments import TABLES, at_scale
 from kit.errors import KitError
-from kit.interrupt import StopRequest
 from kit.parameters import check
 from kit.recipe import RECIPES
 from kit.run import Run
-from kit.tables.experiments import TABLES, at_scale
-from kit.trials import jobs
+from kit.sweep import jobs
+from kit.sweep import running as sweep
+from kit.system.interrupt import StopRequest
 
 workspace, on_a_cpu = planned_trials.workspace, planned_trials.on_a_cpu
 plan, write_finished = planned_trials.plan, planned_trials.write_finished
@@ -159,7 +159,7 @@ def test_a_dry_push_writes_a_kernel_for_every_unfinished_run_and_sends_nothing(w
     begun = write_finished(planned.trials[1])
     (begun / "metrics.json").unlink()
     (begun / "checkpoint.pt").write_bytes(b"a checkpoint")
-    monkeypatch.setattr("kit.remote.client.connect", None)
+    monkeypatch.setattr("kit.competition.client.connect", None)
     assert main(["run", *words, "--push", "--dry-run"]) == 0
     assert "5 runs written" in capsys.readouterr().out
     kernels = {folder.name: folder for folder in (workspace / "build" / "kernels").iterdir()}

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_sources import smooth_images
 
-from kit.data import find_competition_test, load, load_competition_test, write_competition_test
+from kit.data import places
+from kit.data.loading import find_competition_test, load, load_competition_test, write_competition_test
 from kit.errors import KitError
-from kit.sources import places
 
 IDS = [5, 3, 9, 0, 7, 1]
 IMAGES = smooth_images(len(IDS))

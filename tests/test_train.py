@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kit import files
-from kit.data import Dataset, load
+from kit.data.loading import Dataset, load
 from kit.errors import KitError
-from kit.model import count_parameters
+from kit.model.resnet import count_parameters
 from kit.recipe import RECIPES, Recipe
 from kit.run import Run
-from kit.train import main, train
+from kit.system import files
+from kit.train.__main__ import main
+from kit.train.loop import train
 
 TINY = RECIPES["digits"].replace(epochs=1)
 

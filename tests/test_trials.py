@@ -8,12 +8,12 @@ import pytest
 from image_sources import write_image_folder
 
 from kit.__main__ import main
-from kit.data import CLASSES
+from kit.ablation.experiments import TABLES, scales_of
+from kit.data.loading import CLASSES
 from kit.errors import KitError
 from kit.parameters import check
 from kit.recipe import RECIPES
-from kit.tables.experiments import TABLES, scales_of
-from kit.trials import plan as trials
+from kit.sweep import plan as trials
 
 workspace, on_a_cpu = planned_trials.workspace, planned_trials.on_a_cpu
 plan, write_finished = planned_trials.plan, planned_trials.write_finished

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from made_up_runs import make_run, make_tries
 
+from kit.ablation.records import finished_runs
+from kit.ablation.tries import bases, tried
 from kit.recipe import RECIPES
-from kit.tables.records import finished_runs
-from kit.tables.tries import bases, tried
 
 BASE = RECIPES["digits"]
 

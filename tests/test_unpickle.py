@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from image_sources import python2_pickle
 
+from kit.data.unpickle import read_dictionary, read_pickle
 from kit.errors import KitError
-from kit.sources.unpickle import read_dictionary, read_pickle
 
 PROTOCOLS = range(6)
 
@@ -160,7 +160,7 @@ def crafted_object_array() -> bytes:
         b"\x80\x04" + stack_global("builtins", "set.__class__") + b".",
         b"\x80\x04" + stack_global("numpy", "ndarray.tofile") + b".",
         b"\x80\x04" + stack_global("numpy", "dtype.__init__.__globals__") + b".",
-        b"\x80\x04" + stack_global("kit.sources.unpickle", "read_pickle") + b".",
+        b"\x80\x04" + stack_global("kit.data.unpickle", "read_pickle") + b".",
         b"\x80\x04" + stack_global("_codecs", "encode") + b"\x8c\x01a\x8c\x05rot13\x86R.",
         b"(ios\nsystem\n.",
         b"(cos\nsystem\no.",

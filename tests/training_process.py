@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from kit.data import Dataset, load
+from kit.data.loading import Dataset, load
 from kit.recipe import Recipe
 from kit.run import Run
-from kit.train import main, train
+from kit.train.__main__ import main
+from kit.train.loop import train
 
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["torchvision", "pandas", "matplotlib.figure", "sklearn.datasets", "kit.train"])

@@ -8,11 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kit.ablation import FINAL, Repetition, gap_by_seed
 from kit.plots.style import COLORS, count_epochs, styled
 from kit.plots.training import placeholder
 from kit.run import Run
-from kit.tables.comparisons import gap_by_seed
-from kit.tables.records import FINAL, Repetition
 
 BLUE, ORANGE, BLACK = COLORS[0], COLORS[4], COLORS[6]
 

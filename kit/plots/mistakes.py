@@ -10,11 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
-from kit.analysis import Comparison, confused_pairs, confusion, images_of_pair, per_class
-from kit.answers import Answers
+from kit.analysis import LARGE_CHANGES, Answers, Comparison, confused_pairs, confusion, images_of_pair, per_class
 from kit.plots.samples import show_image
 from kit.plots.style import COLORS, styled
-from kit.shifts import LARGE_CHANGES
 
 BLUE, ORANGE = COLORS[:2]
 GREY = "0.55"
@@ -145,7 +143,7 @@ def confused_examples(images: Tensor, answers: Answers, pairs: int = 6, examples
 
 @styled
 def heat_maps(images: Tensor, maps: Tensor, answers: Answers, indices: Sequence[int]) -> Figure:
-    """Images and, below each, what spoke for its predicted class (yellow: most), from `kit.gradcam.gradcam`.
+    """Images and, below each, what spoke for its predicted class (yellow: most), from `kit.analysis.gradcam.gradcam`.
 
     Args:
         images: uint8 (N, 3, H, W), the images that `answers` are about.
@@ -166,7 +164,7 @@ def heat_maps(images: Tensor, maps: Tensor, answers: Answers, indices: Sequence[
 
 @styled
 def suspicious(images: Tensor, table: pd.DataFrame, columns: int = 9) -> Figure:
-    """Images from `kit.analysis.suspicious_labels`: the label, and what the network would say."""
+    """Images from `kit.analysis.mistakes.suspicious_labels`: the label, and what the network would say."""
     if table.empty:
         return _nothing("Labels that look wrong")
     figure, grid = _grid(len(table), columns)
@@ -178,7 +176,7 @@ def suspicious(images: Tensor, table: pd.DataFrame, columns: int = 9) -> Figure:
 
 @styled
 def weakness_bars(plain: Answers, table: pd.DataFrame) -> Figure:
-    """Accuracy under each change of `kit.shifts.weaknesses`, against the unchanged images (dashed)."""
+    """Accuracy under each change of `kit.analysis.shifts.weaknesses`, against the unchanged images (dashed)."""
     names = [f"{row.change} {row.strength}".strip() for row in table.itertuples()]
     figure, axes = plt.subplots(figsize=(8, 0.27 * len(table) + 1))
     places = np.arange(len(table))[::-1]

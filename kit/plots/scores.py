@@ -7,10 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from kit.analysis import accuracy_by_confidence
-from kit.answers import Answers
-from kit.calibration import Calibration, expected_calibration_error, reliability
-from kit.expected import LINE, METHODS, Forecast, Line
+from kit.analysis import (
+    LINE,
+    METHODS,
+    Answers,
+    Calibration,
+    Forecast,
+    Line,
+    accuracy_by_confidence,
+    expected_calibration_error,
+    reliability,
+)
 from kit.plots.style import COLORS, styled
 
 BLUE, ORANGE, GREEN, PURPLE = COLORS[:4]
@@ -121,7 +128,7 @@ def estimates_under_shifts(table: pd.DataFrame) -> Figure:
     """Estimated against true accuracy under made shifts, a panel a method.
 
     Args:
-        table: columns `true` and each of `kit.expected.METHODS`, in %, a row a shift and strength.
+        table: columns `true` and each of `kit.analysis.expected.METHODS`, in %, a row a shift and strength.
     """
     figure, grid = plt.subplots(2, len(METHODS) // 2, figsize=(9.5, 7), sharex=True, sharey=True)
     for axes, method in zip(grid.flat, METHODS, strict=True):

@@ -15,17 +15,17 @@ from pathlib import Path
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from kit import files
-from kit.data import Dataset, load
-from kit.paperway import PaperWay
-from kit.precision import default_device
+from kit.ablation.agreement import WAYS
+from kit.ablation.records import RESULTS
+from kit.ablation.significance import difference
+from kit.bench.paperway import PaperWay
+from kit.data.loading import Dataset, load
 from kit.recipe import PAPER, Recipe
 from kit.run import Run, describe_machine
-from kit.tables.agreement import WAYS
-from kit.tables.records import RESULTS
-from kit.tables.significance import difference
-from kit.train import train
-from kit.trials.keeping import keep_record
+from kit.sweep.keeping import keep_record
+from kit.system import files
+from kit.system.precision import default_device
+from kit.train.loop import train
 
 SEEDS = (1, 2, 3, 4, 5)
 ENGINE, FLOAT32, OWN = WAYS
@@ -68,7 +68,7 @@ def train_in(way: str, recipe: Recipe, dataset: Dataset, run: Run) -> None:
 
 
 def train_paper_way(recipe: Recipe, dataset: Dataset, run: Run) -> None:
-    """The paper's loop around kit.paperway: torchvision's pipeline, float32, cosine; first weights as in kit.train."""
+    """The paper's loop around kit.bench.paperway: torchvision's pipeline, float32, cosine; first weights as in kit.train."""
     device, began, rows = default_device(), time.monotonic(), []
     torch.manual_seed(recipe.seed)
     way = PaperWay(recipe, device)

@@ -22,10 +22,11 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode, autoaugment, functional, v2
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from kit import augment, data, model
-from kit import autoaugment as policies
-from kit.transforms import crop
-from kit.transforms.operations import NAMES, Plan, apply
+from kit.augment import crop, policies
+from kit.augment import pipeline as augment
+from kit.augment.operations import NAMES, Plan, apply
+from kit.data import loading as data
+from kit.model import resnet as model
 
 NEAREST = InterpolationMode.NEAREST
 CIFAR10 = autoaugment.AutoAugmentPolicy.CIFAR10

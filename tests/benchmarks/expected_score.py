@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kit import files
-from kit.answers import Answers
-from kit.data import load
-from kit.expected import METHODS, estimate_accuracy
+from kit.analysis.answers import Answers
+from kit.analysis.expected import METHODS, estimate_accuracy
+from kit.analysis.shifts import MADE_SHIFTS, answers_under
+from kit.data.loading import load
 from kit.plots.scores import estimates_under_shifts
 from kit.predict import predict
 from kit.run import Run
-from kit.shifts import MADE_SHIFTS, answers_under
+from kit.system import files
 
 
 def errors_under_shifts(source: Answers, changed: dict[tuple[str, str], Answers]) -> pd.DataFrame:

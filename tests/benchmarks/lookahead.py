@@ -16,7 +16,7 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from kit.lookahead import Lookahead
-from kit.model import build
+from kit.model.resnet import build
 
 
 def seconds(action):

@@ -15,12 +15,12 @@ from statistics import median
 import torch
 import torch.nn.functional as F
 
-from kit.allocator import freed_memory_kept
-from kit.batches import Batches
-from kit.learner import Learner
-from kit.precision import autocast, default_device
 from kit.recipe import PAPER
 from kit.run import describe_machine
+from kit.system.allocator import freed_memory_kept
+from kit.system.precision import autocast, default_device
+from kit.train.batches import Batches
+from kit.train.learner import Learner
 
 STEPS, ROUNDS = 64, 5
 

@@ -25,13 +25,13 @@ def peak_megabytes():
 
 IMPORTED = megabytes_now()  # torch and the standard library, nothing of the kit
 
-from kit.data import Dataset  # noqa: E402
-from kit.log import RunLog  # noqa: E402
-from kit.precision import default_device  # noqa: E402
+from kit.data.loading import Dataset  # noqa: E402
 from kit.predict import predict  # noqa: E402
 from kit.recipe import Recipe  # noqa: E402
 from kit.run import Run  # noqa: E402
-from kit.train import train  # noqa: E402
+from kit.system.precision import default_device  # noqa: E402
+from kit.train.log import RunLog  # noqa: E402
+from kit.train.loop import train  # noqa: E402
 
 
 def random_images(count):

@@ -11,16 +11,17 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from kit import analysis, files
-from kit.answers import Answers
-from kit.calibration import calibrate
-from kit.data import Dataset, load
-from kit.expected import fit_line, leaderboard
-from kit.gradcam import gradcam
+from kit.analysis import mistakes as analysis
+from kit.analysis.answers import Answers
+from kit.analysis.calibration import calibrate
+from kit.analysis.expected import fit_line, leaderboard
+from kit.analysis.gradcam import gradcam
+from kit.analysis.shifts import SMALL_CHANGES, answers_under, weaknesses
+from kit.data.loading import Dataset, load
 from kit.plots import mistakes, scores
 from kit.predict import TTA_VIEWS, predict, reestimate_batchnorm
 from kit.run import Run
-from kit.shifts import SMALL_CHANGES, answers_under, weaknesses
+from kit.system import files
 
 
 def figures(model: nn.Module, images: Tensor, answers: Answers, changes: int) -> dict[str, Figure]:

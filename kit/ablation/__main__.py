@@ -1,0 +1,13 @@
+"""`python -m kit.ablation`: rewrite the README's block of results from the records in notebooks/results/."""
+
+import argparse
+import sys
+
+from kit.ablation.report import rewrite_readme
+from kit.errors import KitError
+
+argparse.ArgumentParser(prog="python -m kit.ablation", description=__doc__).parse_args()
+try:
+    rewrite_readme()
+except KitError as error:
+    sys.exit(f"error: {error}")

@@ -1,0 +1,207 @@
+"""Runs beside each other and beside the paper: accuracies, differences and gaps, as data frames."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kit.ablation.experiments import Experiment
+from kit.ablation.records import (
+    FINAL,
+    Repetition,
+    attempt_of,
+    data_of,
+    device_of,
+    differences_in_recipe,
+    identity_of,
+    name_without_seed,
+    settings_of,
+)
+from kit.ablation.significance import WORDS, Difference, difference, holm, mean_interval, verdict
+from kit.recipe import RECIPES
+from kit.run import Run
+
+NAN = float("nan")
+LAST = "last epoch (%)"
+GAP_WORDS = ("larger", "smaller")
+OTHER = "other than today's recipe of that name"
+SETTINGS = ("arch", "optimizer", "lr", "lookahead_k", "augment", "cutout", "mixup_alpha", "label_smoothing", "seed")
+
+
+def accuracies(repetition: Repetition) -> pd.DataFrame:
+    """A row an experiment: the paper's figures and ours; n is 0 and ours are nan where nothing ran.
+
+    The standard deviation `sd` has n - 1 degrees of freedom, `low` to `high` is the 95 % t-interval of the mean of the
+    last epoch; accuracies are in %, minutes and images a second means over the runs.
+    """
+    rows = []
+    for experiment in repetition.table.experiments:
+        printed = {"paper (%)": experiment.paper_accuracy, "paper's parameters": experiment.paper_parameters}
+        rows.append({"": experiment.label} | printed | figures_of(repetition.runs.get(experiment.row, ())))
+    columns = [LAST, "sd", "n", "low", "high", "best epoch (%)", "parameters"]
+    columns = ["paper (%)", *columns, "paper's parameters", "minutes", "images/s", "split", "device"]
+    frame = pd.DataFrame(rows).set_index("").astype(dict.fromkeys(printed, float))[columns]
+    return frame.drop(columns=[column for column in printed if frame[column].isna().all()])
+
+
+def figures_of(runs: Sequence[Run]) -> dict[str, Any]:
+    """Every figure of runs that are alike but for their seeds, averaged; nan and "" of no runs."""
+    metrics = [run.metrics for run in runs]
+    histories = [run.history for run in runs if not run.history.empty]
+    last = [figures["last_accuracy"] for figures in metrics]
+    low, high = np.clip(mean_interval(last), 0, 100)  # of two seeds it can leave what an accuracy can be
+    return {
+        LAST: _mean(last),
+        "sd": _deviation(last),
+        "n": len(last),
+        "low": low,
+        "high": high,
+        "best epoch (%)": _mean([figures["best_accuracy"] for figures in metrics]),
+        "training, plain (%)": _mean([figures["train_accuracy"] for figures in metrics]),
+        "epochs": _mean([figures["epochs"] for figures in metrics]),
+        "parameters": _mean([figures["parameters"] for figures in metrics]),
+        "minutes": _mean([figures["wall_seconds"] / 60 for figures in metrics]),
+        "images/s": _mean([each["images_per_second"].median() for each in histories]),
+        "split": ", ".join(sorted({figures["split"] for figures in metrics})),
+        "device": "; ".join(sorted({device_of(run) for run in runs})),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return fmean(values) if values else NAN
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return stdev(values) if len(values) > 1 else NAN
+
+
+def reference_row(repetition: Repetition) -> Experiment:
+    """What the rows are compared with: the paper's final configuration, or the first row where that one did not run.
+
+    It is fixed before any result is known: against the best of k means, Holm's correction over k - 1 tests would find
+    differences between equals more often than at 5 %.
+    """
+    ran = {each.row: each for each in repetition.table.experiments if each.row in repetition.runs}
+    return ran.get(FINAL) or next(iter(ran.values()))
+
+
+def differences(repetition: Repetition) -> pd.DataFrame:
+    """Each row that ran against `reference_row`: points with a 95 % interval, p-values and a verdict in words.
+
+    Rows are compared seed by seed where one has all seeds of the other, and then over their common seeds, which `test`
+    counts; others by Welch's test. Holm's correction is over this table, and the verdict goes by it.
+    """
+    return _against_reference(repetition, accuracy_by_seed)
+
+
+def _against_reference(
+    repetition: Repetition, by_seed: Callable[[Iterable[Run]], dict[int, float]], words: tuple[str, str] = WORDS
+) -> pd.DataFrame:
+    reference = reference_row(repetition)
+    against = by_seed(repetition.runs[reference.row])
+    others = [e for e in repetition.table.experiments if e.row in repetition.runs and e.row != reference.row]
+    found = [difference(by_seed(repetition.runs[e.row]), against) for e in others]
+    return compared([e.label for e in others], found, words)
+
+
+def compared(labels: Sequence, found: Sequence[Difference], words: tuple[str, str] = WORDS) -> pd.DataFrame:
+    """A row a difference, by its label: points with interval, test, p-values with and without Holm's correction over
+    all of them, and the verdict that goes by the corrected one.
+    """
+    frame = pd.DataFrame(
+        {
+            "difference": [each.points for each in found],
+            "low": [each.low for each in found],
+            "high": [each.high for each in found],
+            "test": [each.test + (f", n = {each.seeds}" if each.paired else "") for each in found],
+            "p": [each.p for each in found],
+            "p (Holm)": holm([each.p for each in found]),
+        },
+        index=pd.Index(labels, name=""),
+    )
+    verdicts = [verdict(each, p, words) for each, p in zip(found, frame["p (Holm)"], strict=True)]
+    return frame.assign(verdict=pd.Series(verdicts, index=frame.index, dtype=object))
+
+
+def accuracy_by_seed(runs: Iterable[Run]) -> dict[int, float]:
+    """Validation accuracy of the last epoch in %, by the run's seed."""
+    return {settings_of(run)["seed"]: run.metrics["last_accuracy"] for run in runs}
+
+
+def gaps(repetition: Repetition) -> pd.DataFrame:
+    """How much better each row knows its training images, without augmentation, than the validation images.
+
+    The gap, training minus validation accuracy of the last epoch, is in points; `sd` is its standard deviation. Each is
+    compared with that of `reference_row`, the paper's 200 epochs where they ran, as accuracies are in `differences`.
+    """
+    rows = []
+    for experiment in repetition.table.experiments:
+        runs = repetition.runs.get(experiment.row, ())
+        figures, apart = figures_of(runs), list(gap_by_seed(runs).values())
+        figures |= {"validation (%)": figures[LAST], "gap": _mean(apart), "sd": _deviation(apart)}
+        rows.append({"": experiment.label} | figures)
+    columns = ["epochs", "training, plain (%)", "validation (%)", "gap", "sd", "n"]
+    frame = pd.DataFrame(rows).set_index("")[columns].join(_against_reference(repetition, gap_by_seed, GAP_WORDS))
+    frame.loc[reference_row(repetition).label, "verdict"] = "reference"
+    return frame.drop(columns=["p", "p (Holm)"])
+
+
+def gap_by_seed(runs: Iterable[Run]) -> dict[int, float]:
+    """Accuracy on the training images without augmentation minus that on the validation images, in points, by seed."""
+    return {settings_of(run)["seed"]: run.metrics["train_accuracy"] - run.metrics["last_accuracy"] for run in runs}
+
+
+def single_runs(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row a run with the settings that runs differ in most often: by its images, the highest last epoch first."""
+    columns = [LAST, "best epoch (%)", "training, plain (%)", "epochs", "parameters", "minutes", "images/s"]
+    columns = ["run", "images", *columns, "split", "device", *SETTINGS]
+    rows = [
+        {"run": run.name, "images": data_of(run).kind}
+        | figures_of([run])
+        | settings_of(run)
+        | {"epochs": run.metrics["epochs"]}
+        for run in runs
+    ]
+    frame = pd.DataFrame(rows, columns=columns).set_index("run")
+    return frame.sort_values(["images", LAST], ascending=[True, False])
+
+
+def by_recipe(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row a recipe and images, its seeds taken together under the last name, the highest mean first.
+
+    Of a seed that was trained twice, or kept under another name, the last run counts. Where a recipe of RECIPES has
+    another row's name, as one that was changed since, the last column says what the row has other than that.
+    """
+    groups = defaultdict(dict)
+    for run in runs:
+        settings = settings_of(run)
+        groups[tuple((settings | {"seed": None}).items()), data_of(run)][settings["seed"]] = run
+    seeds = [list(by_seed.values()) for by_seed in groups.values()]
+    names = [name_without_seed(group[-1]) for group in seeds]
+    rows = [
+        {"run": name, OTHER: differences_in_recipe(group[-1], RECIPES[name]) if name in RECIPES else ""}
+        | figures_of(group)
+        for name, group in zip(names, seeds, strict=True)
+    ]
+    frame = pd.DataFrame(rows, columns=["run", *figures_of([]), OTHER]).set_index("run")
+    frame = frame.sort_values(LAST, ascending=False)
+    return frame if frame[OTHER].any() else frame.drop(columns=OTHER)
+
+
+def other_runs(runs: Iterable[Run], found: Iterable[Repetition]) -> list[Run]:
+    """The runs that stand in none of the found tables and were not tried for a recipe."""
+    told = {identity_of(run) for repetition in found for run in repetition.members}
+    return [run for run in runs if identity_of(run) not in told and not attempt_of(run)]
+
+
+def histories(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
+    """The histories of the runs that have one, by their names; the second of a name is called name (2), and so on."""
+    found = {}
+    for run in (run for run in runs if not run.history.empty):
+        names = (run.name if count == 1 else f"{run.name} ({count})" for count in itertools.count(1))
+        found[next(name for name in names if name not in found)] = run.history
+    return found

@@ -1,0 +1,227 @@
+"""Finished runs sorted into the paper's tables: which row, at which scale, each of them repeats.
+
+A run belongs to a row because its recipe is the row's, shrunk or not; what the run is called does not matter.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.ablation.experiments import ARCH_SCALES, TABLES, Table, scales_of
+from kit.data import CLASSES
+from kit.errors import KitError
+from kit.recipe import PAPER, RECIPES, Recipe
+from kit.run import Run, all_runs
+from kit.system.paths import ROOT, workspace
+
+FINAL = "paper"  # the row that every table has: the paper's final configuration
+RESULTS = ROOT / "notebooks" / "results"
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that trained and validated a run; runs of the same compare.
+
+    Attributes:
+        kind: what they show, in words.
+        trained: how many trained, in words, since older records know it about.
+        validated: how many validated.
+        split: the recipe's split.
+    """
+
+    kind: str
+    trained: str
+    validated: int
+    split: str
+
+    def __str__(self) -> str:
+        validated = f"validated on {self.validated:,} ({self.split} split)"
+        return f"{self.kind}, trained on {self.trained} images, {validated}"
+
+
+PAPERS_IMAGES = Images("CIFAR-10", "50,000", 10_000, "paper")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of the paper's experiment the runs of a table did, and on what.
+
+    Attributes:
+        epochs: what stands in for the paper's 200.
+        arch_scale: factor on the channels of every layer.
+        data: the images that trained and validated.
+    """
+
+    epochs: int
+    arch_scale: float
+    data: Images
+
+    @property
+    def full(self) -> bool:
+        """Whether it is the paper's own."""
+        return self.epochs == PAPER.epochs and self.arch_scale == 1 and self.data == PAPERS_IMAGES
+
+    def __str__(self) -> str:
+        length = f"{self.epochs} epoch{'s' * (self.epochs > 1)}"
+        length += f" in place of {PAPER.epochs}" if self.epochs != PAPER.epochs else ""
+        width = "all channels" if self.arch_scale == 1 else f"channels x {self.arch_scale:g}"
+        return f"{'Full scale' if self.full else 'Shrunk'}: {length}, {width}; {self.data}"
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A table of the paper, repeated at one scale.
+
+    Attributes:
+        name: the table's key in TABLES.
+        table: its rows and the paper's figures.
+        scale: at which the runs repeat it.
+        runs: the runs of each row that has any, one a seed, in the order of the seeds.
+    """
+
+    name: str
+    table: Table
+    scale: Scale
+    runs: dict[str, tuple[Run, ...]]
+
+    @property
+    def members(self) -> set[Run]:
+        """The runs of all rows."""
+        return {run for runs in self.runs.values() for run in runs}
+
+
+def finished_runs(*folders: Path) -> list[Run]:
+    """The finished runs of the folders, by default notebooks/results/ and runs/.
+
+    Of two with one name, recipe and images, which are a run and its kept record, the later. Records of other code than
+    kit.train say in which `way` it trains and are none.
+    """
+    folders = folders or (RESULTS, workspace() / "runs")
+    found = (run for folder in folders for run in all_runs(folder) if run.finished and "way" not in run.config)
+    return list({(run.name, identity_of(run)): run for run in found}.values())
+
+
+def recipe_of(run: Run) -> Recipe | None:
+    """The run's recipe, with today's defaults for settings that its record lacks; None where today's Recipe cannot
+    say it, because a setting that was tried has gone since.
+    """
+    try:
+        return run.recipe
+    except (TypeError, KitError):
+        return None
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """The settings as recorded, today's defaults where the record lacks one, and those that Recipe no longer has."""
+    return Recipe().as_dict() | run.config["recipe"]
+
+
+def differences_in_recipe(run: Run, base: Recipe, aside: Sequence[str] = ("seed",), beside: bool = True) -> str:
+    """What a run's record has other than a recipe, in words; settings that have gone are included.
+
+    Args:
+        run: whose record is read.
+        base: the recipe.
+        aside: settings that are left out.
+        beside: whether the recipe's own value stands beside each.
+    """
+    ours, theirs = settings_of(run), base.as_dict()
+    changed = [name for name in ours if name not in aside and ours[name] != theirs.get(name)]
+    words = {name: f"{name} {ours[name]!r}" for name in changed}
+    for name in changed:
+        if name not in theirs:
+            words[name] += " (no setting any more)"
+        elif beside:
+            words[name] += f" instead of {theirs[name]!r}"
+    return ", ".join(words.values())
+
+
+def name_without_seed(run: Run) -> str:
+    """The run's name without its `-seed<N>`, which runs that differ in nothing else share."""
+    return re.sub(r"-seed\d+$", "", run.name)
+
+
+def attempt_of(run: Run) -> tuple[str, str] | None:
+    """Of a run that is called `<recipe>-tried-<what>[-seed<N>]`: the recipe's name and what was tried."""
+    found = re.fullmatch(r"(.+?)-tried-(.+?)(-seed\d+)?", run.name)
+    return (found[1], found[2]) if found and found[1] in RECIPES else None
+
+
+def identity_of(run: Run) -> tuple:
+    """What two runs share that are one training, or its repetition: every setting with the seed, and the images."""
+    return tuple(settings_of(run).items()), data_of(run)
+
+
+def data_of(run: Run) -> Images:
+    """The images that trained and validated a run."""
+    classes, figures = tuple(run.config["classes"]), run.metrics
+    known = {CLASSES: "CIFAR-10", tuple(map(str, range(10))): "handwritten digits"}
+    kind = known.get(classes, f"{len(classes)} classes, {classes[0]} first")
+    return Images(kind, _trained_on(run), figures["validation_images"], figures["split"])
+
+
+def _trained_on(run: Run) -> str:
+    """How many images trained; of a record that does not tell, two digits of what an epoch of its history came to."""
+    if "training_images" in run.metrics:
+        return f"{run.metrics['training_images']:,}"
+    if run.history.empty:
+        return "an unknown number of"
+    epoch = run.history.iloc[-1]
+    images = float(f"{epoch['images_per_second'] * epoch['seconds']:.2g}")  # last batches may have been dropped
+    return f"{images:,.0f}"
+
+
+def device_of(run: Run) -> str:
+    """The hardware that trained a run and the type of its matrix products, in words."""
+    config = run.config
+    processes = f"{config['processes']} x " if config.get("processes", 1) > 1 else ""
+    threads = f"{config['threads']} thread{'s' if config['threads'] > 1 else ''}"
+    return f"{processes}{config['device']}, {threads}, {config['amp']}"
+
+
+def repetitions(name: str, runs: Iterable[Run]) -> list[Repetition]:
+    """The table called `name` at every scale at which there is something to compare.
+
+    That is where two rows have runs that no earlier scale showed, or, at full scale, one row beside a figure of the
+    paper. Full scale comes first, then the scale with most runs.
+    """
+    table, places = TABLES[name], _places(TABLES[name], runs)
+    found, seen = [], set()
+    for scale in sorted(places, key=lambda scale: _rank(scale, places[scale])):
+        rows = places[scale]
+        runs_of = {row: tuple(rows[row][seed] for seed in sorted(rows[row])) for row in table.rows if row in rows}
+        new = {members for members in runs_of.values() if not seen.issuperset(members)}
+        printed = any(each.paper_accuracy for each in table.experiments if each.row in rows)
+        if len(new) > 1 or (scale.full and printed):
+            found.append(Repetition(name, table, scale, runs_of))
+            seen |= found[-1].members
+    return found
+
+
+def all_repetitions(runs: Iterable[Run]) -> list[Repetition]:
+    """Those of all tables, in the order of TABLES."""
+    runs = list(runs)
+    return [repetition for name in TABLES for repetition in repetitions(name, runs)]
+
+
+def _places(table: Table, runs: Iterable[Run]) -> dict[Scale, dict[str, dict[int, Run]]]:
+    """Where the runs could stand: scale, row, seed. Of two runs with one recipe and seed, the later."""
+    places: dict[Scale, dict[str, dict[int, Run]]] = defaultdict(dict)
+    for run in runs:
+        if (recipe := recipe_of(run)) is None:
+            continue
+        found = {row: scales for row in table.rows if (scales := scales_of(recipe, row))}
+        data = data_of(run) if found else None
+        for row, scales in found.items():
+            for epochs, arch_scale in scales:
+                places[Scale(epochs, arch_scale, data)].setdefault(row, {})[recipe.seed] = run
+    return places
+
+
+def _rank(scale: Scale, rows: dict[str, dict[int, Run]]) -> tuple:
+    """Sorts full scale first, then by most runs; of equals, the one with the final row, then the simplest factor."""
+    members = {run for seeds in rows.values() for run in seeds.values()}
+    return not scale.full, -len(members), FINAL not in rows, ARCH_SCALES.index(scale.arch_scale), scale.epochs

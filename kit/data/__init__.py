@@ -1,0 +1,32 @@
+"""Images in: CIFAR-10 in its known forms, the competition's test file, digits, and the splits.
+
+In: a folder, an archive or a word. Out: uint8 images (N, 3, 32, 32), int64 labels (N,) and class names.
+May import: errors, system.
+"""
+
+from kit.data.loading import (
+    CLASSES,
+    Dataset,
+    Split,
+    classes_of,
+    find_competition_test,
+    load,
+    load_competition_test,
+    split,
+    write_competition_test,
+)
+from kit.data.places import COMPETITIONS, local_data
+
+__all__ = [
+    "CLASSES",
+    "COMPETITIONS",
+    "Dataset",
+    "Split",
+    "classes_of",
+    "find_competition_test",
+    "load",
+    "load_competition_test",
+    "local_data",
+    "split",
+    "write_competition_test",
+]

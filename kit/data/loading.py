@@ -1,0 +1,180 @@
+"""Where CIFAR-10 comes from, as tensors, and how it is split into training and validation images."""
+
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.datasets import CIFAR10
+
+from kit.data import imagefolder, official, places
+from kit.data.dataset import Dataset
+from kit.data.testfile import CompetitionTest, find_competition_test, load_competition_test, write_competition_test
+from kit.errors import KitError
+
+__all__ = [
+    "CLASSES",
+    "DIGITS",
+    "SPLITS",
+    "CompetitionTest",
+    "Dataset",
+    "Split",
+    "classes_of",
+    "find_competition_test",
+    "load",
+    "load_competition_test",
+    "split",
+    "write_competition_test",
+]
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+DIGITS = tuple(map(str, range(10)))
+SPLITS = ("paper", "holdout")
+HOLDOUT_FRACTION = 0.16  # the paper's 84:16, taken from the training images
+
+_DIGITS_TEST_FRACTION = 0.2
+_SECONDS_WITHOUT_ANSWER = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images to train on and to validate on, and the test images that neither touches (None for `paper`).
+
+    Images are uint8 (N,3,32,32) and labels int64 (N,).
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    validation_images: Tensor
+    validation_labels: Tensor
+    test_images: Tensor | None = None
+    test_labels: Tensor | None = None
+
+
+def load(source: str | Path = "auto") -> Dataset:
+    """Read a dataset into memory.
+
+    Args:
+        source: `auto` looks at $CIFAR10_DIR, Kaggle's mounts and ./data, and then downloads CIFAR-10 to ./data;
+            `digits` is scikit-learn's handwritten digits; anything else is a folder, or the official tar.gz.
+
+    Raises:
+        KitError: nothing usable there, or images that are not CIFAR-10's ten classes of 32x32 pixels.
+    """
+    if source == "digits":
+        return _digits()
+    found = (places.find_dataset() or _download(places.local_data())) if source == "auto" else _found(Path(source))
+    return imagefolder.read(found) if imagefolder.holds_images(found) else official.read(found)
+
+
+def classes_of(source: str | Path = "auto") -> tuple[str, ...]:
+    """The classes that `load` would find, without reading an image or downloading anything.
+
+    Raises:
+        KitError: nothing usable there.
+    """
+    if source == "digits":
+        return DIGITS
+    found = places.find_dataset() if source == "auto" else _found(Path(source))
+    return imagefolder.classes_in(found) if found and imagefolder.holds_images(found) else CLASSES
+
+
+def _found(place: Path) -> Path:
+    place = place.expanduser()
+    found = places.find_form(place)
+    if found is None:
+        state = "holds no CIFAR-10" if place.is_dir() else "does not exist"
+        raise KitError(f"{place} {state}; pass a folder with {places.FORMS}, or auto, or digits")
+    return found
+
+
+def split(dataset: Dataset, how: str, seed: int) -> Split:
+    """Divide a dataset for training.
+
+    `paper` trains on all training images and validates on the official test images, as the paper did.
+    `holdout` keeps 16 % of the training images of each class for validation and leaves the test images alone.
+
+    Args:
+        dataset: what `load` returned.
+        how: `paper` or `holdout`.
+        seed: which training images `holdout` keeps; the same seed keeps the same ones.
+
+    Raises:
+        KitError: an unknown split.
+    """
+    if how == "paper":
+        return Split(dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
+    if how != "holdout":
+        raise KitError(f"split is {how!r}; it can be {' or '.join(SPLITS)}")
+    train, held = _stratified(dataset.train_labels, HOLDOUT_FRACTION, seed)
+    return Split(
+        dataset.train_images[train],
+        dataset.train_labels[train],
+        dataset.train_images[held],
+        dataset.train_labels[held],
+        dataset.test_images,
+        dataset.test_labels,
+    )
+
+
+def _stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Ascending indices of the rest and of `fraction` of each class, with one image or more of it in both."""
+    generator = torch.Generator().manual_seed(seed)
+    held = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        members = (labels == label).nonzero().squeeze(1)
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        held[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    return (~held).nonzero().squeeze(1), held.nonzero().squeeze(1)
+
+
+def _digits() -> Dataset:
+    """scikit-learn's 1,797 digits of 8x8 pixels and 17 gray levels, enlarged to 32x32 RGB."""
+    from sklearn.datasets import load_digits  # a second of import time that only this source needs
+
+    digits = load_digits()
+    small = torch.from_numpy(digits.images).float().unsqueeze(1) * (255 / 16)
+    large = torch.nn.functional.interpolate(small, size=(32, 32), mode="bilinear", align_corners=False)
+    images = large.round().to(torch.uint8).expand(-1, 3, -1, -1).contiguous()
+    labels = torch.from_numpy(digits.target).long()
+    train, test = _stratified(labels, _DIGITS_TEST_FRACTION, seed=0)
+    source = "scikit-learn's handwritten digits, enlarged to 32x32"
+    return Dataset(images[train], labels[train], images[test], labels[test], DIGITS, source)
+
+
+def _download(folder: Path) -> Path:
+    """Download the official batches with torchvision; a download that was cut off leaves nothing in `folder`."""
+    existed = folder.exists()
+    target = folder / official.FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as part, _impatient_sockets():
+            CIFAR10(part, download=True)
+            os.replace(Path(part, official.FOLDER), target)
+    except (OSError, RuntimeError) as error:  # torchvision tells a wrong checksum by RuntimeError
+        if official.holds_batches(target):  # another process of this training was faster
+            return target
+        if not existed:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise KitError(
+            f"CIFAR-10 was not found in {places.where_auto_looks()}, and the download failed ({error}); pass "
+            f"-p data digits, or -p data with a folder that holds {places.FORMS}, or set {places.VARIABLE} to one"
+        ) from None
+    return target
+
+
+@contextlib.contextmanager
+def _impatient_sockets() -> Iterator[None]:
+    """torchvision sets no time limit, and where a firewall swallows packets it would wait for minutes."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SECONDS_WITHOUT_ANSWER)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,123 @@
+"""CIFAR-10 as its authors publish it: `cifar-10-batches-py`, in a folder or in `cifar-10-python.tar.gz`."""
+
+import hashlib
+import io
+import tarfile
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.datasets import CIFAR10
+
+from kit.data.dataset import Dataset
+from kit.data.unpickle import as_text, read_dictionary
+from kit.errors import KitError
+
+FOLDER = CIFAR10.base_folder
+ARCHIVE = CIFAR10.filename
+
+_TRAIN = [name for name, _ in CIFAR10.train_list]
+_TEST = [name for name, _ in CIFAR10.test_list]
+_META = CIFAR10.meta["filename"]
+_SUMS = {**dict(CIFAR10.train_list), **dict(CIFAR10.test_list), _META: CIFAR10.meta["md5"]}
+_CLASS_COUNT = 10
+_PIXELS = 3 * 32 * 32
+
+
+def holds_batches(folder: Path) -> bool:
+    """Whether the official files lie directly in `folder`."""
+    return all((folder / name).is_file() for name in (_TRAIN[0], _TEST[0]))
+
+
+def read(source: Path) -> Dataset:
+    """Read the official files, without unpacking an archive.
+
+    Sums that differ from the published ones are told in a warning; the files are read all the same.
+
+    Args:
+        source: the folder `cifar-10-batches-py`, or the tar file with that folder in it.
+
+    Raises:
+        KitError: a file is missing, damaged or not of the official form.
+    """
+    contents = _from_folder(source) if source.is_dir() else _from_archive(source)
+    _require_all(contents, source)
+    _compare_sums(contents, source)
+    meta = _dictionary(contents, _META, source)
+    classes = tuple(as_text(name) for name in meta.get("label_names", ()))
+    if len(classes) != _CLASS_COUNT:
+        raise KitError(f"{source}/{_META} names {len(classes)} classes where CIFAR-10 has ten; download it again")
+    kind = "folder" if source.is_dir() else "archive"
+    return Dataset(
+        *_read_batches(contents, _TRAIN, source),
+        *_read_batches(contents, _TEST, source),
+        classes=classes,
+        source=f"official python batches in the {kind} {source}",
+    )
+
+
+def _from_folder(folder: Path) -> dict[str, bytes]:
+    try:
+        return {name: (folder / name).read_bytes() for name in _SUMS if (folder / name).exists()}
+    except OSError as error:
+        raise KitError(f"{error.filename} cannot be read: {error.strerror}; make it readable") from None
+
+
+def _from_archive(archive: Path) -> dict[str, bytes]:
+    contents = {}
+    try:
+        with tarfile.open(archive) as members:
+            for member in members:
+                name = Path(member.name).name
+                if name in _SUMS and member.isfile():
+                    contents[name] = members.extractfile(member).read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        raise KitError(f"{archive} is not a whole tar.gz archive; download {ARCHIVE} again") from None
+    return contents
+
+
+def _require_all(contents: dict[str, bytes], source: Path) -> None:
+    missing = [name for name in _SUMS if name not in contents]
+    if missing:
+        raise KitError(
+            f"{source} lacks {', '.join(missing)}; all of {', '.join(_SUMS)} are needed, so download them again"
+        )
+
+
+def _compare_sums(contents: dict[str, bytes], source: Path) -> None:
+    sums = {name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in contents.items()}
+    others = [name for name in _SUMS if sums[name] != _SUMS[name]]
+    if others:
+        warnings.warn(
+            f"{source}: {', '.join(others)} differ from the published md5 sums, so results may not compare with "
+            "published ones; reading on",
+            stacklevel=3,
+        )
+
+
+def _dictionary(contents: dict[str, bytes], name: str, source: Path) -> dict:
+    return read_dictionary(io.BytesIO(contents[name]), f"{source}/{name}")
+
+
+def _read_batches(contents: dict[str, bytes], names: list[str], source: Path) -> tuple[Tensor, Tensor]:
+    batches = [_read_batch(_dictionary(contents, name, source), f"{source}/{name}") for name in names]
+    pixels = np.concatenate([pixels for pixels, _ in batches])
+    labels = np.concatenate([labels for _, labels in batches])
+    return torch.from_numpy(pixels).view(-1, 3, 32, 32), torch.from_numpy(labels)
+
+
+def _read_batch(batch: dict, name: str) -> tuple[np.ndarray, np.ndarray]:
+    pixels, labels = batch.get("data"), batch.get("labels")
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_PIXELS,):
+        raise KitError(f"{name} holds no uint8 array (N,{_PIXELS}) under 'data'; download CIFAR-10's batches again")
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+        raise KitError(f"{name} holds no list of whole numbers under 'labels'; download CIFAR-10's batches again")
+    if len(labels) != len(pixels) or not all(0 <= label < _CLASS_COUNT for label in labels):
+        raise KitError(
+            f"{name} must have one label from 0 to 9 for each of its {len(pixels)} images; "
+            "download CIFAR-10's batches again"
+        )
+    return pixels, np.array(labels, np.int64)

@@ -1,0 +1,111 @@
+"""Where CIFAR-10 and the competition's test file may lie, and in which order they are looked for."""
+
+import fnmatch
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from kit.data import imagefolder, official
+from kit.errors import KitError
+from kit.system.paths import KAGGLE_INPUT, workspace
+
+COMPETITIONS = ("deep-learning-spring-2025-project-1", "deep-learning-mini-project-spring-24-nyu")
+VARIABLE = "CIFAR10_DIR"
+TEST_FILES = "cifar_test_nolabel*.pkl"  # 2024 wrote it with an s at the end, 2025 without
+FORMS = f"{official.FOLDER}, {official.ARCHIVE}, or train/<class>/*.png and test/<class>/*.png"
+
+_DEPTH = 5  # of the longest known mount, datasets/<owner>/<dataset>/<folder>/cifar-10-batches-py
+
+
+def local_data() -> Path:
+    """The folder that `auto` looks at last and downloads into."""
+    return workspace() / "data"
+
+
+def find_dataset() -> Path | None:
+    """Find CIFAR-10 where `auto` looks: $CIFAR10_DIR, Kaggle's mounts, any folder below them, data/.
+
+    Returns:
+        The folder of official batches, the official archive or the image folder; None where there is none.
+
+    Raises:
+        KitError: $CIFAR10_DIR is set but holds none of the three.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        found = find_form(Path(named).expanduser())
+        if found is None:
+            raise KitError(f"{VARIABLE}={named} holds no CIFAR-10; let it name a folder with {FORMS}, or unset it")
+        return found
+    for place in (*_mounts(), *_folders_below(KAGGLE_INPUT, official.FOLDER), local_data()):
+        if found := find_form(place):
+            return found
+    return None
+
+
+def find_form(place: Path) -> Path | None:
+    """Find one of the accepted forms at `place` or one folder down, as Kaggle's mounts have it."""
+    if place.is_file():
+        return place
+    for folder in (place, *_subfolders(place)):
+        if official.holds_batches(folder):
+            return folder
+        if (folder / official.FOLDER).is_dir():
+            return folder / official.FOLDER
+        if (folder / official.ARCHIVE).is_file():
+            return folder / official.ARCHIVE
+        if imagefolder.holds_images(folder):
+            return folder
+    return None
+
+
+def find_test_file() -> Path | None:
+    """Find the competition's test file by its name, in the places and the order of `find_dataset`."""
+    named = os.environ.get(VARIABLE)
+    places = [Path(named).expanduser()] if named else []
+    for place in (*places, *_mounts(), KAGGLE_INPUT, local_data()):
+        if found := find_test_file_in(place):
+            return found
+    return None
+
+
+def find_test_file_in(folder: Path) -> Path | None:
+    """Find the competition's test file anywhere in `folder`; of several, the one nearest to the top."""
+    named = [parent / name for parent, _, names in _walk(folder) for name in fnmatch.filter(names, TEST_FILES)]
+    return min(named, key=lambda path: (len(path.parts), path), default=None)
+
+
+def where_auto_looks() -> str:
+    """The places of `find_dataset` in words, for an error."""
+    return f"${VARIABLE} (not set), Kaggle's {KAGGLE_INPUT} and {local_data().resolve()}"
+
+
+def _mounts() -> list[Path]:
+    return [
+        mount
+        for slug in COMPETITIONS
+        for mount in (KAGGLE_INPUT / "competitions" / slug, KAGGLE_INPUT / slug)
+        if mount.is_dir()
+    ]
+
+
+def _folders_below(root: Path, name: str) -> Iterator[Path]:
+    return (parent / name for parent, folders, _ in _walk(root) if name in folders)
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """os.walk, but neither deeper than a mount can be nor into the class folders of images, which are large."""
+    for parent, folders, names in os.walk(root):
+        folder = Path(parent)
+        yield folder, folders, names
+        depth = len(folder.relative_to(root).parts)
+        if depth >= _DEPTH or folder.name in ("train", "test"):
+            folders.clear()
+        folders.sort()
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(child for child in folder.iterdir() if child.is_dir())
+    except OSError:  # absent or closed to us: there is nothing to find in it
+        return []

@@ -1,1 +1,0 @@
-"""The Kaggle side: client, credentials, uploads, kernels, and the record of submissions."""

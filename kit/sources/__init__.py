@@ -1,1 +1,0 @@
-"""Where images come from: official batches, image folders, the competition's file, and how they are found."""

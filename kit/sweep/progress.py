@@ -1,0 +1,99 @@
+"""What a sweep says while it works: a line for every start and end, what failed, and about how long is left."""
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from kit.errors import KitError
+from kit.sweep.jobs import Job
+from kit.sweep.keeping import keep_record
+from kit.sweep.plan import Sweep, Trial
+from kit.system.interrupt import StopRequest
+
+
+class Progress:
+    """Prints a line for every start and end, and keeps the records of finished runs where that is asked for.
+
+    Attributes:
+        failures: the reasons, by name of the run.
+    """
+
+    def __init__(self, sweep: Sweep, places: int, stop: StopRequest, keep: bool):
+        self.sweep, self.places, self.stop, self.keep = sweep, places, stop, keep
+        self.failures: dict[str, str] = sweep.conflicts
+        self._trials = {trial.name: trial for trial in sweep.trials}
+        self._waiting = {trial.name for trial in sweep.unfinished} - set(self.failures)
+        self._began: dict[str, float] = {}
+        self._resumed = {trial.name for trial in sweep.trials if trial.run.config_path.is_file()}
+        self._seconds: dict[str, float] = {}  # of whole runs, as this sweep measured them
+        for trial in sweep.trials:
+            self._keep(trial)
+
+    def jobs(self) -> list[Job]:
+        """The unfinished runs that have no other recipe's folder, with the parameters of their notebooks."""
+        settings = self.sweep.settings
+        shared = {"data": settings.data, "amp": settings.amp, "compile": settings.compile}
+        waiting = [trial for trial in self.sweep.unfinished if trial.name in self._waiting]
+        return [Job(trial.run.folder, trial.parameters() | shared) for trial in waiting]
+
+    def beginning(self, places: Sequence[Mapping[str, str]], gpus: int) -> str:
+        """The line before the first start."""
+        where = f"GPUs in use: {min(gpus, len(places))}" if gpus else f"threads each: {places[0]['OMP_NUM_THREADS']}"
+        return f"{self.count()}; at once: {len(places)}; {where}"
+
+    def count(self) -> str:
+        """How many runs are finished, in words."""
+        done = sum(trial.finished for trial in self.sweep.trials)
+        return f"{done} of {len(self.sweep.trials)} runs finished"
+
+    def began(self, job: Job, place: Mapping[str, str]) -> None:
+        """Say that a run starts."""
+        self._waiting.discard(job.name)
+        self._began[job.name] = time.monotonic()
+        gpu = f" on GPU {place['CUDA_VISIBLE_DEVICES']}" if "CUDA_VISIBLE_DEVICES" in place else ""
+        print(f"{job.name}: started{gpu}", flush=True)
+
+    def ended(self, job: Job, failure: str | None) -> None:
+        """Say how a run ended, how many are left, and about how long those take."""
+        trial, seconds = self._trials[job.name], time.monotonic() - self._began.pop(job.name)
+        outcome = f"{trial.run.metrics['last_accuracy']:.2f} %" if trial.finished else ""
+        if trial.finished:
+            self._keep(trial)
+            if job.name not in self._resumed:
+                self._seconds[job.name] = seconds
+        if failure is not None and not self.stop.reason:  # also of a run that finished and drew badly
+            self.failures.setdefault(job.name, failure)
+            outcome = f"{outcome}{', then ' if outcome else ''}failed: {failure}"
+        outcome = outcome or f"stopped after {len(trial.run.history)} of {trial.recipe.epochs} epochs"
+        print(f"{job.name}: {outcome}, {seconds / 60:.1f} min; {self._left()}", flush=True)
+
+    def _keep(self, trial: Trial) -> None:
+        if self.keep and trial.finished:
+            try:
+                keep_record(trial.run)
+            except KitError as error:
+                self.failures[trial.name] = str(error)
+
+    def _left(self) -> str:
+        count = len(self._waiting) + len(self._began)
+        seconds = self._seconds_left()
+        about = f", about {timedelta(seconds=round(seconds))}" if count and seconds is not None else ""
+        return f"{count} left{about}"
+
+    def _seconds_left(self) -> float | None:
+        """By the time an epoch took in finished runs of the same row, or of any; None before the first."""
+        paces: dict[str, list[float]] = {}
+        for trial in self.sweep.trials:
+            if trial.finished:
+                seconds = self._seconds.get(trial.name, trial.run.metrics["wall_seconds"])
+                paces.setdefault(trial.experiment.row, []).append(seconds / trial.recipe.epochs)
+        if not paces:
+            return None
+        usual = statistics.fmean(pace for row in paces.values() for pace in row)
+        total, now = 0.0, time.monotonic()
+        for name in self._waiting | set(self._began):
+            trial = self._trials[name]
+            pace = statistics.fmean(paces.get(trial.experiment.row, [usual]))
+            total += max(pace * trial.recipe.epochs - (now - self._began.get(name, now)), 0)
+        return total / self.places

@@ -1,0 +1,19 @@
+"""Training: one loop, with the learner, the batches and the run's log that it drives.
+
+In: a `Recipe`, a `Dataset` and a `Run`. Out: the run folder with weights, history and metrics.
+`python -m kit.train` is the entry for torchrun.
+May import: augment, data, errors, lookahead, model, parameters, predict, recipe, run, system.
+"""
+
+from kit.train.batches import Batches
+from kit.train.launch import launch
+from kit.train.learner import Learner
+from kit.train.loop import evaluate, train
+
+__all__ = [
+    "Batches",
+    "Learner",
+    "evaluate",
+    "launch",
+    "train",
+]

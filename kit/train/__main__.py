@@ -1,0 +1,37 @@
+"""`python -m kit.train`: the entry for torchrun.
+
+torchrun --nproc_per_node=2 -m -- kit.train --data data --run paper --recipe paper --epochs 200
+"""
+
+import os
+import sys
+
+from kit import parameters
+from kit.data import load
+from kit.errors import KitError
+from kit.run import Run
+from kit.system.interrupt import Stopped
+from kit.train.loop import train
+
+
+def main(arguments: list[str]) -> int:
+    """Train from the command line: `--name value` for every parameter of the train notebook."""
+    try:
+        settings = parameters.from_arguments("train", arguments)
+        if settings.gpus > 1 and "WORLD_SIZE" not in os.environ:
+            start = f"torchrun --nproc_per_node={settings.gpus} -m -- kit.train"
+            raise KitError(f"gpus {settings.gpus} is for the notebook: here type {start} before the other options")
+        run = train(settings.recipe, load(settings.data), Run(settings.run), amp=settings.amp, compile=settings.compile,
+                    resume=settings.resume, max_hours=settings.hours)  # fmt: skip
+        if int(os.environ.get("RANK", 0)) == 0:
+            print(run.folder, run.summary(), sep="\n")
+    except KitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        return 128 + stopped.signum
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

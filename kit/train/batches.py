@@ -1,0 +1,106 @@
+"""Batches: the training images on the device, shuffled, augmented and mixed a chunk at a time.
+
+Everything random is a function of its purpose and of (seed, epoch, place in the epoch, rank), never of what was
+drawn before. A resumed run therefore needs no generator states: going to its epoch and step gives the batches it would
+have had.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from kit.augment import cutmix, mirror, mixup, send
+from kit.errors import KitError
+from kit.recipe import Recipe
+from kit.train.distributed import ALONE, World
+from kit.train.selection import Selection
+from kit.train.streams import stream
+
+CPU = torch.device("cpu")
+CHUNK_IMAGES = 2048  # augmented at a time: large enough to hide launches, small enough to bound memory
+
+
+class Batches:
+    """Batches of one training set.
+
+    Attributes:
+        selection: the images that each epoch shows.
+
+    Args:
+        images: uint8 (N, 3, 32, 32); kept on the device, or on the host where the device has too little memory.
+        labels: int64 (N,).
+        recipe: gives batch size, augmentation, mixing and seed.
+        classes: number of classes.
+        device: where the batches are wanted.
+        world: the processes that share every batch, and this one's place among them.
+
+    Raises:
+        KitError: the batch is larger than an epoch or cannot be shared evenly.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, recipe: Recipe, classes: int,
+                 device: torch.device = CPU, world: World = ALONE):  # fmt: skip
+        if recipe.batch_size % world.size:
+            raise KitError(f"batch_size {recipe.batch_size} cannot be shared by {world.size} processes: use a multiple")
+        self.recipe, self.classes, self.world = recipe, classes, world
+        self.selection = Selection(recipe, len(images), device, world)
+        self.images, self.labels = _place(images, device), labels.to(device)
+        self.device = self.labels.device  # `cuda` has become `cuda:0`
+        self.pipeline = recipe.pipeline()
+        self.mirrored_first = torch.rand(len(images), generator=stream("mirror", recipe.seed)) < 0.5
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield this rank's batches of an epoch from step `start`: normalised float32 images, targets and rows.
+
+        Targets are int64 classes (n,), or float32 shares (n, classes) where the recipe mixes images; rows are the
+        places of the images in the training set, int64 (n,).
+        """
+        local = self.recipe.batch_size // self.world.size
+        order = self.selection.order(epoch).view(-1, self.world.size, local)[:, self.world.rank]
+        stride = max(CHUNK_IMAGES // local, 1)
+        firsts = range(start - start % stride, len(order), stride)
+        chunks = ((first, *self._gather(order[first : first + stride].flatten(), epoch)) for first in firsts)
+        for first, images, labels, rows in _one_ahead(chunks):
+            generator = stream("augmentation", self.recipe.seed, epoch, first, self.world.rank)
+            images, targets = self.augmented(images, labels, generator)
+            batches = zip(images.split(local), targets.split(local), rows.split(local), strict=True)
+            yield from (batch for step, batch in enumerate(batches, first) if step >= start)
+
+    def _gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+        on_device = send(rows, self.device)
+        if self.images.device == self.device:
+            images = self.images.index_select(0, on_device)
+        else:
+            images = send(self.images.index_select(0, rows), self.device)
+        if self.recipe.alternates:
+            images = mirror(images, self.mirrored_first[rows] ^ bool(epoch % 2))
+        return images, self.labels[on_device], on_device
+
+    def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Augment uint8 images (n, 3, 32, 32) and labels (n,), a chunk that `epoch` mirrored and cuts into batches."""
+        images = self.pipeline(images, generator)
+        mixes = [(mix, alpha) for mix, alpha in ((mixup, self.recipe.mixup_alpha), (cutmix, self.recipe.cutmix_alpha))
+                 if alpha]  # fmt: skip
+        if not mixes:
+            return images, labels
+        size = -(-len(images) // len(mixes))  # the order is random, so each half of a chunk may have its own mixing
+        parts = zip(mixes, images.split(size), labels.split(size), strict=False)
+        mixed = [mix(x, y, alpha, classes=self.classes, generator=generator) for (mix, alpha), x, y in parts]
+        return tuple(torch.cat(part) for part in zip(*mixed, strict=True))
+
+
+def _place(images: Tensor, device: torch.device) -> Tensor:
+    """`images` on the device, unless they would take more than a quarter of its free memory."""
+    if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] // 4:
+        return images
+    return images.to(device)
+
+
+def _one_ahead(chunks: Iterator[tuple]) -> Iterator[tuple]:
+    """Start the copy of the next chunk before the present one is used."""
+    current = next(chunks, None)
+    while current is not None:
+        following = next(chunks, None)
+        yield current
+        current = following

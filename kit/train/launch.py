@@ -1,0 +1,75 @@
+"""Start a training from a notebook: in this process, or through torchrun where several GPUs share it."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import torch
+
+from kit.data import Dataset
+from kit.errors import KitError
+from kit.parameters import Settings, as_arguments
+from kit.run import Run
+from kit.system.interrupt import Stopped, StopRequest
+from kit.system.machine import environment_of_child
+from kit.train.loop import train
+
+POLL_SECONDS = 0.5  # within which a signal is passed on
+
+
+def launch(settings: Settings, dataset: Dataset) -> Run:
+    """Train as the settings say and return the run.
+
+    Raises:
+        KitError: there are fewer GPUs than asked for, or a process of a shared training failed.
+        Stopped: SIGTERM or SIGINT came; everything is saved.
+    """
+    run = Run(settings.run)
+    if settings.gpus == 1:
+        return train(settings.recipe, dataset, run, amp=settings.amp, compile=settings.compile,
+                     resume=settings.resume, max_hours=settings.hours)  # fmt: skip
+    if settings.gpus > torch.cuda.device_count():
+        there = max(torch.cuda.device_count(), 1)
+        raise KitError(f"gpus has to be at most {there} on this machine, not {settings.gpus}")
+    stream(torchrun(settings.gpus, as_arguments(settings, "train")))
+    return Run.load(run.folder)
+
+
+def torchrun(processes: int, arguments: list[str]) -> list[str]:
+    """The command that trains in `processes` processes of this machine.
+
+    The lone `--` keeps torchrun from reading `--run` as an abbreviation of its own `--run-path`.
+    """
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    return [*start, "-m", "--", "kit.train", *arguments]
+
+
+def stream(command: list[str]) -> None:
+    """Run `command` and print its lines as they come.
+
+    SIGTERM and SIGINT ask it to save and end, and this waits until it has. It is a session of its own, since a terminal
+    sends its interrupt to all processes of one: a second signal would end a training unsaved.
+
+    Raises:
+        KitError: it failed.
+        Stopped: SIGTERM or SIGINT came.
+    """
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env=environment_of_child(), start_new_session=True)  # fmt: skip
+    with ThreadPoolExecutor(1) as reader, StopRequest() as stop:
+        lines = reader.submit(_print_lines, process)
+        while not wait([lines], timeout=POLL_SECONDS).done:
+            if stop.signum is not None:
+                process.terminate()
+                wait([lines])
+    code = process.wait()
+    if code and stop.signum is not None:
+        words = "what is saved is in its run folder: run the same command again to go on"
+        raise Stopped(f"stopped by {stop.reason}; {words}", stop.signum)
+    if code:
+        raise KitError(f"the training ended with exit status {code}: the lines above say why")
+
+
+def _print_lines(process: subprocess.Popen) -> None:
+    for line in process.stdout:
+        print(line, end="", flush=True)

@@ -1,0 +1,101 @@
+"""RunLog: what a training prints and writes while it goes: rows, best weights, checkpoints, with their timing."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from torch import nn
+
+from kit.run import Run
+from kit.train.learner import Learner
+from kit.train.selection import Selection
+
+COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "grad_norm",
+           "seconds", "images_per_second")  # fmt: skip
+HEAD = "   epoch        lr  train loss  train %  val. loss   val. %  grad norm  images/s       left"
+
+
+class RunLog:
+    """The record of one training, continued from `state` (a checkpoint) where there is one.
+
+    Attributes:
+        rows: a row of COLUMNS for every finished epoch.
+        best: the row of the highest validation accuracy, the earliest of equals; None before the first.
+        wall_seconds: time spent on the run so far, evaluation included, over all its sessions.
+    """
+
+    def __init__(self, run: Run, state: dict[str, Any] | None = None):
+        state = state or {"rows": [], "best": None, "wall_seconds": 0.0, "epoch_seconds": 0.0}
+        self.run, self.rows, self.best = run, list(state["rows"]), state["best"]
+        self._earlier = state["wall_seconds"]
+        self._began = self._saved = time.monotonic()
+        self._first_row = len(self.rows)
+        self._epoch_began = self._began - state["epoch_seconds"]
+        self._trained = 0.0
+        self._pending: dict[str, dict[str, Any]] = {}
+
+    @property
+    def wall_seconds(self) -> float:
+        return self._earlier + time.monotonic() - self._began
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last checkpoint."""
+        return time.monotonic() - self._saved
+
+    def end_training_of_epoch(self) -> None:
+        """Stop the clock of images a second, before the evaluation."""
+        self._trained = time.monotonic() - self._epoch_began
+
+    def end_epoch(self, row: dict[str, float], images: int, model: nn.Module) -> None:
+        """Record an epoch of `images` images: the row, its weights, and whether they are the best so far."""
+        epoch = len(self.rows) + 1
+        row |= {"epoch": epoch, "seconds": self._trained, "images_per_second": images / self._trained}
+        self.rows.append({name: row[name] for name in COLUMNS})
+        weights = {"epoch": epoch, "state": {k: v.clone() for k, v in model.state_dict().items()}}
+        self._pending["last"] = weights
+        if self.best is None or row["validation_accuracy"] > self.best["validation_accuracy"]:
+            self.best = self.rows[-1]
+            self._pending["best"] = weights
+        self.run.save_history(self.rows)
+        self._epoch_began = time.monotonic()
+
+    def print_row(self, epoch_steps: Sequence[int]) -> None:
+        """Print the last epoch with the time left, below a heading once a session; every epoch has its steps."""
+        row, epochs, now = self.rows[-1], len(epoch_steps), len(self.rows)
+        if now - self._first_row == 1:
+            print(HEAD, flush=True)
+        a_step = (time.monotonic() - self._began) / sum(epoch_steps[self._first_row : now])
+        left = a_step * sum(epoch_steps[now:])
+        print(
+            f"{row['epoch']:4}/{epochs:<4}{row['lr']:9.5f}{row['train_loss']:12.4f}{row['train_accuracy']:9.2f}"
+            f"{row['validation_loss']:11.4f}{row['validation_accuracy']:9.2f}{row['grad_norm']:11.3f}"
+            f"{row['images_per_second']:10,.0f}{timedelta(seconds=round(left))!s:>11}",
+            flush=True,
+        )
+
+    def save(self, learner: Learner, selection: Selection) -> None:
+        """Write the weights not yet written, then the checkpoint; every process has to call it."""
+        self._saved = time.monotonic()
+        state = {"learner": learner.state_dict(), "selection": selection.state_dict()}
+        if not learner.world.leads:
+            return
+        self.write_weights()
+        self.run.save_checkpoint(
+            {
+                "recipe": learner.recipe.as_dict(),
+                "rows": self.rows,
+                "best": self.best,
+                "wall_seconds": self.wall_seconds,
+                "epoch_seconds": time.monotonic() - self._epoch_began,
+            }
+            | state
+        )
+
+    def write_weights(self) -> None:
+        """Write the last and the best epoch's weights where they changed."""
+        notes = {"last": "the last epoch", "best": "the best epoch, as chosen on the validation images"}
+        for kind, weights in self._pending.items():
+            self.run.save_weights(kind, weights["state"], epoch=str(weights["epoch"]), weights_of=notes[kind])
+        self._pending.clear()

@@ -1,0 +1,97 @@
+"""Selection: the images that each epoch shows, where a recipe leaves out some that the network knows already.
+
+After Jiang et al. 2019 (Selective-Backprop, arXiv:1910.00762) and Qin et al. 2023 (InfoBatch, arXiv:2303.04947): the
+losses that training computes anyway say which images are easy, and the first epochs and the last show all. Here a
+fixed number is left out, so that the length of every epoch is known beforehand, and no gradient is rescaled.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kit.errors import KitError
+from kit.recipe import Recipe
+from kit.train.distributed import World
+from kit.train.streams import stream
+
+LEFT_OUT_OF_EASY = 0.7  # the other easy images come up, by chance, and show whether they still are
+WHOLE_FIRST = 1 / 3  # share of the epochs, at the beginning, that show every image
+
+
+class Selection:
+    """Which of a training set's images each epoch shows, and in which order.
+
+    Attributes:
+        steps: the number of full batches of each epoch.
+
+    Args:
+        recipe: gives `skip_easy`, epochs, batch size and seed.
+        images: size of the training set, N.
+        device: where the losses are.
+        world: the processes that share every batch.
+
+    Raises:
+        KitError: the batch is larger than an epoch.
+    """
+
+    def __init__(self, recipe: Recipe, images: int, device: torch.device, world: World):
+        self.recipe, self.world = recipe, world
+        whole_first, out = max(round(WHOLE_FIRST * recipe.epochs), 1), int(recipe.skip_easy * images)
+        self._left_out = [out if whole_first <= e < recipe.epochs - 1 else 0 for e in range(recipe.epochs)]
+        self.steps = [(images - out) // recipe.batch_size for out in self._left_out]
+        if not min(self.steps):
+            shown = images - max(self._left_out)
+            raise KitError(
+                f"batch_size has to be at most the {shown:,} training images of an epoch, not {recipe.batch_size}"
+            )
+        self._known = torch.full((images,), torch.inf, device=device)  # each image's last loss before this epoch
+        self._seen = torch.zeros(2, images, device=device)  # in this epoch: its loss, and how often it came up
+
+    def steps_into(self, epoch: int, steps: int) -> int:
+        """How many steps of the epoch are over, `steps` after the beginning of the run."""
+        return steps - sum(self.steps[:epoch])
+
+    def order(self, epoch: int) -> Tensor:
+        """The rows of the epoch's full batches, int64 (steps * batch_size,), the same on every process.
+
+        Images left over by the last full batch wait for another epoch's shuffle.
+        """
+        generator = stream("order", self.recipe.seed, epoch)
+        order = torch.randperm(len(self._known), generator=generator)
+        if out := self._left_out[epoch]:
+            easy = self._known.argsort(stable=True)[: int(out / LEFT_OUT_OF_EASY)].cpu()
+            shown = torch.ones(len(order), dtype=torch.bool)
+            shown[easy[torch.randperm(len(easy), generator=generator)[:out]]] = False
+            order = order[shown[order]]
+        return order[: self.steps[epoch] * self.recipe.batch_size]
+
+    def record(self, rows: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Note how hard a batch was, without waiting for the device.
+
+        Args:
+            rows: int64 (n,), its images.
+            logits: float32 (n, classes), the network's answers.
+            targets: int64 (n,), the classes.
+        """
+        if self.recipe.skip_easy:
+            self._seen[0, rows] = F.cross_entropy(logits, targets, reduction="none")
+            self._seen[1, rows] = 1
+
+    def end_epoch(self) -> None:
+        """Let the losses of this epoch choose the images of the next; every process has to call it."""
+        if not self.recipe.skip_easy:
+            return
+        losses, times = self.world.total(self._seen)
+        self._known = torch.where(times > 0, losses, self._known)
+        self._seen.zero_()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What `load_state_dict` continues from; every process has to call it."""
+        return {"known": self._known, "seen": self.world.total(self._seen.clone())} if self.recipe.skip_easy else {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Continue from what `state_dict` gave."""
+        if state:
+            self._known.copy_(state["known"])
+            if self.world.leads:  # what was seen is that of all processes together
+                self._seen.copy_(state["seen"])

@@ -1,1 +1,0 @@
-"""What a sweep is made of: its plan, the processes that run it, what it tells, and the records that are kept."""

@@ -1,0 +1,79 @@
+"""From images to a checked CSV: the notebooks in order, on CIFAR-10 or, as the demo, on embedded digits."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from kit.data import load, write_competition_test
+from kit.errors import KitError
+from kit.parameters import NOTEBOOKS, check
+from kit.recipe import RECIPES, Recipe
+from kit.run import Run
+from kit.submission import check_submission
+from kit.system.paths import workspace
+from kit.workflow.notebook import execute_all
+
+STEPS = ("explore", "train", "misclassification", "submit")
+DEMO = {"data": "digits", "run": "demo"}
+
+
+def list_recipes() -> None:
+    """Print a line a recipe: name, architecture, epochs, and what else differs from the paper's."""
+    for name, recipe in RECIPES.items():
+        paper = Recipe().as_dict() | {"arch": recipe.arch, "epochs": recipe.epochs}
+        changed = {k: v for k, v in recipe.as_dict().items() if v != paper[k]}
+        words = ", ".join(f"{k} {v}" for k, v in changed.items()) or "all else as in the paper's final configuration"
+        print(f"{name:20} {recipe.arch}, {recipe.epochs} epochs; {words}")
+
+
+def run_notebooks(given: dict[str, Any]) -> Run:
+    """Run explore, train, misclassification and submit with the given parameters, each with those that are its own.
+
+    Args:
+        given: parameters by name.
+
+    Raises:
+        KitError: a parameter is refused, before any work; or a notebook failed.
+    """
+    trained = Run(check("train", {k: v for k, v in given.items() if k in NOTEBOOKS["train"]}).run)
+    shared = given | {"run": str(trained.folder)}
+    parameters = {name: {k: v for k, v in shared.items() if k in NOTEBOOKS[name]} for name in STEPS}
+    settings = {name: check(name, parameters[name]) for name in STEPS}
+    if other := settings["misclassification"].other:
+        Run.load(other).check_unseen_validation(settings["train"].recipe)
+    test_file = settings["submit"].test_file
+    if test_file != "auto" and not Path(test_file).is_file():
+        raise KitError(f"test_file {test_file} does not exist: give the competition's file, or auto")
+    execute_all(list(STEPS), parameters, trained.folder)
+    print(trained.summary())
+    return trained
+
+
+def demo() -> None:
+    """All five notebooks on scikit-learn's handwritten digits, with a competition file made of the held-out digits.
+
+    Raises:
+        KitError: a notebook failed, or the CSV is not what Kaggle would take.
+    """
+    digits = load("digits")
+    trained, ids = Run(DEMO["run"]), torch.arange(len(digits.test_images))
+    test_file = trained.folder / "digits_test.pkl"
+    write_competition_test(test_file, digits.test_images, ids)
+    parameters = {
+        "explore": {"data": "digits", "recipe": "digits"},
+        "train": DEMO | {"recipe": "digits", "resume": False},
+        "misclassification": DEMO,
+        "submit": DEMO | {"test_file": str(test_file)},
+    }
+    print("five notebooks on handwritten digits; each executed copy is yours to read")
+    execute_all([*STEPS, "ablation"], parameters, trained.folder)
+    csv = workspace() / "submissions" / "demo.csv"
+    table = check_submission(csv, ids=ids)
+    print(trained.summary())
+    print(f"{csv}: {len(table)} rows, {_accuracy(table, digits.test_labels):.2f} % of the labels are right")
+
+
+def _accuracy(table: pd.DataFrame, labels: torch.Tensor) -> float:
+    return 100 * (torch.tensor(table.iloc[:, 1].astype(int).tolist()) == labels).double().mean().item()

@@ -1,0 +1,141 @@
+"""Run the notebooks headlessly, in order, through papermill."""
+
+import logging
+import os
+import signal
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+import papermill
+from jupyter_client import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from kit.errors import KitError
+from kit.system import files
+from kit.system.paths import ROOT
+
+
+def notebook_path(name: str) -> Path:
+    """The notebook called `name`.
+
+    Raises:
+        KitError: the kit stands alone, without its notebooks.
+    """
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    if not path.is_file():
+        raise KitError(f"{path} is missing: run this from a clone of the repository, which holds the notebooks")
+    return path
+
+
+def execute(name: str, parameters: Mapping[str, Any], output: str | Path, log: TextIO | None = None) -> Path:
+    """Run a notebook and leave the executed copy at `output`, also where it fails.
+
+    SIGTERM and SIGINT reach the notebook's kernel, where a training saves and ends.
+
+    Args:
+        name: explore, train, misclassification, submit or ablation.
+        parameters: values for its parameters cell.
+        output: where the executed notebook goes.
+        log: where what the notebook prints goes as well, as it comes.
+
+    Raises:
+        KitError: a cell failed; the sentence names the notebook, the cell's error and the executed copy.
+    """
+    source, output = notebook_path(name), Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    try:
+        with files.replacing(output) as part, _quiet():
+            try:
+                papermill.execute_notebook(
+                    source, part, dict(parameters), progress_bar=False, cwd=str(Path.cwd()), stdout_file=log,
+                    stderr_file=log, start_timeout=300, kernel_manager_class=StoppableKernelManager,
+                )  # fmt: skip
+            except (PapermillExecutionError, DeadKernelError):
+                os.replace(part, output)
+                raise
+    except PapermillExecutionError as error:
+        reason = error.evalue if error.ename == "Stopped" else f"{name} failed with {error.ename}: {error.evalue}"
+        raise KitError(f"{reason} (see {output})") from None
+    except DeadKernelError:
+        raise KitError(f"the process of {name} was stopped, or lacked memory (see {output})") from None
+    return output
+
+
+class StoppableKernelManager(AsyncKernelManager):
+    """Starts a kernel and passes this process's SIGTERM and SIGINT on to it, as one SIGTERM.
+
+    A kernel leads a session of its own, so that no interrupt of a terminal reaches it, and it ignores SIGINT between
+    cells. SIGTERM asks a training to save and end, and ends every other work at once. A second SIGINT acts on this
+    process.
+    """
+
+    _previous: dict[int, Any] = {}  # noqa: RUF012
+    _passed_on = False
+
+    async def start_kernel(self, **arguments: Any) -> None:
+        """Start the kernel, and heed signals from then on where Python allows it: in the main thread."""
+        await super().start_kernel(**arguments)
+        if threading.current_thread() is threading.main_thread():
+            heeded = [s for s in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(s) is not signal.SIG_IGN]
+            self._previous = {signum: signal.signal(signum, self._pass_on) for signum in heeded}
+
+    async def cleanup_resources(self, restart: bool = False) -> None:
+        """Give the signals back."""
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+        await super().cleanup_resources(restart)
+
+    def _pass_on(self, signum: int, _frame: FrameType | None) -> None:
+        if signum == signal.SIGINT:
+            signal.signal(signum, self._previous[signum])
+        if not self._passed_on:  # a training takes a second one for "at once, unsaved"
+            self._passed_on = True
+            with suppress(ProcessLookupError):
+                os.kill(self.provisioner.pid, signal.SIGTERM)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the warnings of Jupyter's machinery, which kernels write to the process's own stderr, from the screen."""
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as hidden, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+
+
+def execute_all(names: list[str], parameters: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
+    """Run notebooks in order, a line each, stopping at the first failure.
+
+    Args:
+        names: which notebooks.
+        parameters: of each notebook, by its name.
+        folder: where the executed notebooks go.
+
+    Raises:
+        KitError: as in `execute`.
+    """
+    done = []
+    for name in names:
+        began = time.monotonic()
+        print(f"{name:18}", end="", flush=True)
+        try:
+            done.append(execute(name, parameters.get(name, {}), folder / f"{name}.ipynb"))
+        except KitError:
+            print("failed", flush=True)
+            raise
+        print(f"{time.monotonic() - began:5.0f} s   {done[-1]}", flush=True)
+    return done
