@@ -1,25 +1,25 @@
 """The words that notebooks and command line share: each notebook's parameters, checked before any work.
 
-Papermill only warns of a misspelt parameter and turns `-p amp false` into text, so the notebooks hand their own
-variables to `check`, which refuses both.
+Papermill only warns of a misspelt parameter and turns `-p amp false` into text, so the notebooks hand the variables
+that their parameters cell made to `check_cell`, which refuses both. Every value is read by its parameter's own rule, on
+every way in: papermill (-p, -r, -f, -y, -b), the command line, torchrun, a sweep's jobs and pushed kernels.
 """
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
 from kit.errors import KitError
 from kit.predict import views_of
-from kit.recipe import RECIPES, RULES, Recipe, recipe_named
-from kit.rules import Rule, rules_of, setting
+from kit.recipe import RECIPES, RULES, Recipe, default_recipe, recipe_named
+from kit.rules import NOT_GIVEN, Rule, read, rules_of, setting
 from kit.submission import parse_header
 from kit.system.precision import COMPILE, PRECISIONS
 
 KAGGLE_HOURS = 11.5  # a session ends at 12
-LIKE_A_PARAMETER = 0.8  # share of letters in common, as difflib counts
 
 
 @dataclass
@@ -38,7 +38,10 @@ class Settings:
     weights: str = setting("last", "the epoch whose weights predict", choices=("last", "best"))
     other: str = setting("", "a second run to compare with; empty compares nothing")
     test_file: str = setting("auto", "the competition's test file; auto looks where the images are")
-    tta: str = setting("auto", "test-time augmentation: auto, none, flip, flip+shift, adaptive, or a number of views")
+    tta: str = setting(
+        "auto", "test-time augmentation: auto, none, flip, flip+shift, adaptive, or a number of views",
+        numeric=True, none="predictions of the images alone",
+    )  # fmt: skip
     header: str = setting("ID,Labels", "the header of the CSV")
     upload: bool = setting(False, "send the CSV to Kaggle")
     message: str = setting("", "the submission's description on Kaggle")
@@ -64,6 +67,7 @@ class BenchSettings:
 
 
 OTHER_RULES: dict[str, Rule] = rules_of(Settings) | {"recipe": Rule("a row of RECIPES", str, choices=tuple(RECIPES))}
+EVERY_RULE = RULES | OTHER_RULES
 AUGMENTING = ("augment", "cutout", "jitter", "rotation", "mixup_alpha", "cutmix_alpha", "skip_easy", "split", "seed")
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "explore": ("data", "recipe", *AUGMENTING),
@@ -74,39 +78,73 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
 }
 
 
-def check(notebook: str, variables: Mapping[str, Any]) -> Settings:
-    """The settings of `notebook` from the variables that its parameters cell and papermill defined.
+def check(notebook: str, values: Mapping[str, Any]) -> Settings:
+    """The settings of a notebook.
 
     Args:
         notebook: a name of NOTEBOOKS.
-        variables: the notebook's `globals()`. Names with a leading underscore and values that are not plain text,
-            numbers, truth values or None are nobody's parameters and are passed over, where no parameter has the name.
-            So are the names that the notebook's own cells gave, where it runs again in the same kernel: all but those
-            that look like a misspelt parameter.
+        values: its parameters by name, as values or as text; None, and the words None and null, mean "not given".
 
     Raises:
         KitError: a name is not a parameter of the notebook, or a value is refused; the sentence lists what is allowed.
     """
-    allowed, plain = NOTEBOOKS[notebook], str | int | float | bool | None
-    public = {k: v for k, v in variables.items() if not k.startswith("_")}
-    given = {k: v for k, v in public.items() if k in allowed or isinstance(v, plain)}
-    again = isinstance(variables.get("settings"), Settings)
-    for name in [name for name in given if name not in allowed]:
-        near = get_close_matches(name, allowed, 1, LIKE_A_PARAMETER if again else 0.6)
-        if near or not again:
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise KitError(f"{name} is no parameter of the {notebook} notebook{hint} (allowed: {', '.join(allowed)})")
-        del given[name]
-    given = {k: v for k, v in given.items() if v is not None}
-    name = given.pop("recipe", "paper")
+    allowed = NOTEBOOKS[notebook]
+    if unknown := next((name for name in values if name not in allowed), None):
+        near = get_close_matches(unknown, allowed, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise KitError(f"{unknown} is no parameter of the {notebook} notebook{hint} (allowed: {', '.join(allowed)})")
+    given = typed(values)
+    name = given.pop("recipe", None) or default_recipe(given.get("data", "auto"))
     recipe = recipe_named(name).replace(**{k: v for k, v in given.items() if k in RULES})
-    others = {k: OTHER_RULES[k].check(k, v) for k, v in given.items() if k not in RULES}
-    settings = Settings(recipe, name, **others)
+    settings = Settings(recipe, name, **{k: v for k, v in given.items() if k not in RULES})
     parse_header(settings.header)  # both are text with rules of their own
     views_of(recipe.views(settings.tta))
     if "recipe" in allowed and not settings.run:
         settings.run = name
     return settings
+
+
+def check_cell(notebook: str, variables: MutableMapping[str, Any], before: set[str]) -> Settings:
+    """The settings of a notebook from the variables that its parameters cell and papermill set.
+
+    Args:
+        notebook: a name of NOTEBOOKS.
+        variables: the notebook's `globals()`. A name that is no parameter is removed, so that a corrected cell can run
+            again in the same kernel.
+        before: the names that were there before the parameters cell ran. It is emptied once every name was a
+            parameter: a cell that then runs again stands among the names of later cells, which are not compared.
+
+    Raises:
+        KitError: as in `check`.
+    """
+    allowed = NOTEBOOKS[notebook]
+    new = {k: v for k, v in variables.items() if before and k not in before and _could_be_a_parameter(k, v)}
+    if unknown := [name for name in new if name not in allowed]:
+        for name in unknown:
+            del variables[name]
+        check(notebook, dict.fromkeys(unknown))
+    values = {name: variables[name] for name in allowed if name in variables}
+    if before:
+        values |= dict.fromkeys(_set_to_none(variables.get("In")) & set(allowed), NOT_GIVEN[0])
+    settings = check(notebook, values)
+    before.clear()
+    return settings
+
+
+def _could_be_a_parameter(name: str, value: Any) -> bool:
+    """Whether papermill may have set the name: it passes plain data, and paths of its own if asked to."""
+    plain = isinstance(value, str | int | float | list | dict) or value is None
+    return plain and not name.startswith(("_", "PAPERMILL_"))
+
+
+def _set_to_none(inputs: Sequence[str] | None) -> set[str]:
+    """The names that papermill's cell sets to None, which the parameters cell does not tell from its defaults.
+
+    Args:
+        inputs: the sources of the cells that ran, IPython's `In`.
+    """
+    source = next((text for text in reversed(inputs or ()) if text.startswith("# Parameters\n")), "")
+    return {line.removesuffix(" = None") for line in source.splitlines() if line.endswith(" = None")}
 
 
 def from_arguments(notebook: str, arguments: Sequence[str]) -> Settings:
@@ -123,30 +161,30 @@ def from_arguments(notebook: str, arguments: Sequence[str]) -> Settings:
 
 def add_options(parser: argparse.ArgumentParser, *notebooks: str) -> None:
     """Add an option for every parameter of the notebooks."""
-    rules = RULES | OTHER_RULES
     defaults = {f.name: f.default for f in fields(Settings)}
     for name in dict.fromkeys(name for notebook in notebooks for name in NOTEBOOKS[notebook]):
-        default = "the recipe's" if name in RULES else "paper" if name == "recipe" else repr(defaults[name])
-        meaning = f"{rules[name].meaning}; {rules[name].allowed()} (default: {default})"
-        parser.add_argument(f"--{name}", type=literal, metavar="VALUE", help=meaning.replace("%", "%%"))
+        default = "the recipe's" if name in RULES else "the data's own" if name == "recipe" else repr(defaults[name])
+        meaning = f"{EVERY_RULE[name].meaning}; {EVERY_RULE[name].allowed()} (default: {default})"
+        parser.add_argument(f"--{name}", metavar="VALUE", help=meaning.replace("%", "%%"))
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
-    """The parameters that were given on a command line with `add_options`, by name."""
-    names = {name for notebook in NOTEBOOKS.values() for name in notebook}
-    return {name: value for name, value in vars(options).items() if name in names and value is not None}
+    """The parameters that a command line with `add_options` gave, by name, each in its own type.
+
+    Raises:
+        KitError: a value is refused.
+    """
+    return typed({name: value for name, value in vars(options).items() if name in EVERY_RULE})
 
 
-def literal(text: str) -> Any:
-    """Read a word of the command line as papermill does: True, False, None, a whole number, a number, or text."""
-    if text in ("True", "False", "None"):
-        return {"True": True, "False": False, "None": None}[text]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that were given, each in its own type.
+
+    Raises:
+        KitError: a value is refused.
+    """
+    read_values = {name: read(name, EVERY_RULE[name], value) for name, value in values.items()}
+    return {name: value for name, value in read_values.items() if value is not None}
 
 
 def as_arguments(settings: Settings, notebook: str) -> list[str]:

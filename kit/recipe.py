@@ -28,8 +28,12 @@ class Recipe:
 
     epochs: int = setting(200, "passes over the training images", low=1)
     arch: str = setting("paper", "a row of ARCHITECTURES, or channels/blocks such as 64,128,256/4,5,3")
-    filter: str = setting("", "odd size of the filters, one or one a layer as 3,3,5; empty keeps arch's own")
-    skip_kernel: str = setting("", "odd size of the skip convolutions, one or one a layer; empty keeps arch's own")
+    filter: str = setting(
+        "", "odd size of the filters, one or one per layer as 3,3,5; empty keeps arch's own", numeric=True
+    )
+    skip_kernel: str = setting(
+        "", "odd size of the skip convolutions, one or one per layer; empty keeps arch's own", numeric=True
+    )
     pool: int = setting(0, "size of the average pool; 0 pools the whole last map", low=0)
     dropout: float = setting(0.0, "probability between the two convolutions of a block", low=0, high=1, open_high=True)
     batch_size: int = setting(128, "images a step, over all GPUs together", low=1)
@@ -46,7 +50,10 @@ class Recipe:
     lookahead_k: int = setting(5, "fast steps a slow step of Lookahead; 0 trains without Lookahead", low=0)
     lookahead_alpha: float = setting(0.5, "how far the slow weights move towards the fast ones", low=0, high=1)
     label_smoothing: float = setting(0.2, "share of the target spread over all classes", low=0, high=1, open_high=True)
-    augment: str = setting("crop+flip+autoaugment", "none, or any of " + ", ".join(AUGMENTATIONS) + " joined by +")
+    augment: str = setting(
+        "crop+flip+autoaugment", "none, or any of " + ", ".join(AUGMENTATIONS) + " joined by +",
+        none="training without augmentation",
+    )  # fmt: skip
     cutout: int = setting(8, "side of the square that Cutout blanks, in pixels; 0 blanks nothing", low=0, high=32)
     jitter: float = setting(0.0, "strength of brightness, contrast and saturation jitter, half for hue", low=0, high=1)
     rotation: float = setting(0.0, "largest random rotation in degrees", low=0, high=180)
@@ -245,3 +252,8 @@ def recipe_named(name: str) -> Recipe:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise KitError(f"recipe {name!r} is not known{hint} (allowed: {', '.join(RECIPES)})")
     return RECIPES[name]
+
+
+def default_recipe(data: str) -> str:
+    """The row of RECIPES for a data set that is trained on without a recipe's name: digits have a short one."""
+    return data if data == "digits" else "paper"

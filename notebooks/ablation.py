@@ -32,6 +32,7 @@ if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places
     subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+_before = set(globals())  # what comes next are parameters
 
 # %% [markdown]
 # ## The paper's tables

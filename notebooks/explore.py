@@ -31,10 +31,15 @@ if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places
     subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+_before = set(globals())  # what comes next are parameters
+
+# %% [markdown]
+# The parameters. `None` (YAML's `null`) means "not given": the recipe's own value is taken. `none` is a word, for no
+# augmentation. An empty text is a value only if the line says what it means.
 
 # %% tags=["parameters"]
 data: str = "auto"  # where the images come from: auto, digits, or a folder
-recipe: str = "paper"  # a row of RECIPES, whose augmentation is shown
+recipe: str = None  # a row of RECIPES (by default paper, digits for digits), whose augmentation is shown
 augment: str = None  # none, or crop reflect shift, flip alternate, autoaugment randaugment trivialaugment, joined by +
 cutout: int = None  # side of the square that Cutout blanks, in pixels, 0 for none
 jitter: float = None  # strength of brightness, contrast and saturation jitter, 0 for none
@@ -51,9 +56,9 @@ seed: int = None  # seed of the augmentation
 # %%
 import pandas as pd
 
-from kit.parameters import AUGMENTING, check
+from kit.parameters import AUGMENTING, check_cell
 
-settings = check("explore", globals())
+settings = check_cell("explore", globals(), _before)
 pd.Series({k: getattr(settings.recipe, k) for k in AUGMENTING}, name=settings.recipe_name).to_frame()
 
 # %% [markdown]

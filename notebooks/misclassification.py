@@ -31,12 +31,16 @@ if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places
     subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+_before = set(globals())  # what comes next are parameters
+
+# %% [markdown]
+# The parameters. `None` (YAML's `null`) means "not given": the value below is taken.
 
 # %% tags=["parameters"]
 data: str = "auto"  # where the images come from: auto, digits, or a folder
 run: str = ""  # name of the run folder under runs/, by default the one that was started last
 weights: str = "last"  # the epoch whose weights predict: last or best
-other: str = ""  # a second run to compare with
+other: str = ""  # a second run to compare with, empty for none
 amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 
 # %% [markdown]
@@ -44,10 +48,10 @@ amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 
 # %%
 from kit.data import load, split
-from kit.parameters import check
+from kit.parameters import check_cell
 from kit.run import Run
 
-settings = check("misclassification", globals())
+settings = check_cell("misclassification", globals(), _before)
 trained, second = Run.load(settings.run), Run.load(settings.other) if settings.other else None
 dataset = load(settings.data)
 trained.check_images(dataset)

@@ -31,6 +31,11 @@ if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places
     subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+_before = set(globals())  # what comes next are parameters
+
+# %% [markdown]
+# The parameters. `None` (YAML's `null`) means "not given": the value below is taken. `none` is a word of `tta`, for
+# predictions of the images alone.
 
 # %% tags=["parameters"]
 data: str = "auto"  # where the images come from: auto, digits, or a folder
@@ -49,10 +54,10 @@ amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 # %%
 from kit.data import load
 from kit.model import check_budget
-from kit.parameters import check
+from kit.parameters import check_cell
 from kit.run import load_runs
 
-settings = check("submit", globals())
+settings = check_cell("submit", globals(), _before)
 members = load_runs(settings.run)
 trained, title = members[0], "+".join(run.name for run in members)
 networks = [run.model(settings.weights) for run in members]

@@ -31,15 +31,20 @@ if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places
     subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+_before = set(globals())  # what comes next are parameters
+
+# %% [markdown]
+# The parameters. `None` (YAML's `null`) means "not given": the recipe's own value is taken. `none` is a word, for no
+# augmentation. An empty text is a value only if the line says what it means.
 
 # %% tags=["parameters"]
 data: str = "auto"  # where the images come from: auto, digits, or a folder
 run: str = ""  # name of the run folder under runs/, by default the name of the recipe
-recipe: str = "paper"  # a row of RECIPES, whose settings every value below overrides
+recipe: str = None  # a row of RECIPES (by default paper, digits for digits), whose settings the values below override
 epochs: int = None  # passes over the training images, 1 or more
 arch: str = None  # a row of ARCHITECTURES, or channels and blocks such as 64,128,256/4,5,3
-filter: str = None  # odd size of the filters, one or one a layer such as 3,3,5
-skip_kernel: str = None  # odd size of the skip convolutions, one or one a layer
+filter: str = None  # odd size of the filters, one or one per layer such as 3,3,5, empty for the architecture's own
+skip_kernel: str = None  # odd size of the skip convolutions, one or one per layer, empty for the architecture's own
 pool: int = None  # size of the average pool, 0 for the whole last map
 dropout: float = None  # probability between the two convolutions of a block, 0 up to 1
 batch_size: int = None  # images a step, over all GPUs together
@@ -74,9 +79,9 @@ max_hours: float = 0.0  # stop cleanly after so many hours, 0 for 11.5 on Kaggle
 # %%
 import pandas as pd
 
-from kit.parameters import check
+from kit.parameters import check_cell
 
-settings = check("train", globals())
+settings = check_cell("train", globals(), _before)
 pd.Series(settings.recipe.as_dict(), name=f"recipe {settings.recipe_name}").to_frame()
 
 # %% [markdown]

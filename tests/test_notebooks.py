@@ -61,7 +61,7 @@ def test_figures_are_saved_at_print_resolution(project, demo):
 def run_from_the_top_again(path):
     """Append the cells up to the check of the parameters, as where a user runs all cells twice in one kernel."""
     notebook = nbformat.read(path, 4)
-    last = next((k for k, cell in enumerate(notebook.cells) if "settings = check(" in cell.source), -1)
+    last = next((k for k, cell in enumerate(notebook.cells) if "settings = check_cell(" in cell.source), -1)
     code = [cell.source for cell in notebook.cells[: last + 1] if cell.cell_type == "code"]
     notebook.cells += [nbformat.v4.new_code_cell(source) for source in code]
     nbformat.write(notebook, path)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from kit.errors import KitError
-from kit.parameters import NOTEBOOKS, OTHER_RULES, Settings, as_arguments, check, from_arguments, literal
-from kit.recipe import RECIPES, RULES
+from kit.parameters import NOTEBOOKS, OTHER_RULES, Settings, as_arguments, check, check_cell, from_arguments
+from kit.predict import TTA_VIEWS
+from kit.recipe import AUGMENTATIONS, RECIPES, RULES
 
 NOTEBOOK_FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -29,7 +30,7 @@ def test_a_notebook_declares_exactly_its_parameters(notebook):
     for name, line in lines.items():
         assert re.fullmatch(r"\w+: (int|float|str|bool) = [^=#]+  # [^=]+", line), line
         default = ast.literal_eval(line.split("=")[1].split("#")[0].strip())
-        assert default == (None if name in RULES else "paper" if name == "recipe" else defaults[name]), line
+        assert default == (None if name in RULES or name == "recipe" else defaults[name]), line
         annotation = line.split(":")[1].split("=")[0].strip()
         assert annotation == (RULES | OTHER_RULES)[name].type.__name__, line
 
@@ -64,17 +65,31 @@ def test_a_misspelt_or_mistyped_value_is_refused_in_one_sentence(given, words):
     assert "\n" not in str(refusal.value)
 
 
-def test_what_a_notebook_imports_is_nobody_s_parameter():
+def test_what_a_notebook_imports_or_papermill_adds_is_nobody_s_parameter():
     variables = {"Path": Path, "re": re, "_i1": "code", "In": ["code"], "Out": {}, "get_ipython": print, "epochs": 2}
-    assert check("train", variables).recipe.epochs == 2
+    variables |= {"PAPERMILL_INPUT_PATH": "train.ipynb"}
+    assert check_cell("train", variables, {"In", "Out"}).recipe.epochs == 2
+
+
+@pytest.mark.parametrize("value", [5, "5", None, [5], {"a": 5}])
+def test_a_name_that_is_no_parameter_is_refused_whatever_its_value(value):
+    before = {"sys"}
+    variables = {"sys": re, "run": "one", "zzz": value}
+    with pytest.raises(KitError, match="zzz is no parameter of the train notebook"):
+        check_cell("train", variables, before)
+    assert check_cell("train", variables, before).run == "one", "the corrected cell runs again in the same kernel"
 
 
 def test_names_of_the_notebooks_own_cells_are_passed_over_where_it_runs_again():
-    first = {"run": "one", "tta": "none"}
-    again = first | {"settings": check("submit", first), "views": "flip", "k": 3, "tta": "flip"}
-    assert check("submit", again).tta == "flip"
+    before = {"sys"}
+    variables = {"sys": re, "run": "one", "tta": "none"}
+    check_cell("submit", variables, before)
+    variables |= {"views": "flip", "k": 3, "headers": [], "tta": "flip"}
+    assert check_cell("submit", variables, before).tta == "flip", "from the parameters cell on"
+    before = set(variables)  # from the first cell on
+    assert check_cell("submit", variables, before).tta == "flip"
     with pytest.raises(KitError, match="mesage is no parameter of the submit notebook; did you mean message"):
-        check("submit", again | {"mesage": "second"})
+        check_cell("submit", variables | {"mesage": "second"}, set(variables))
 
 
 @pytest.mark.parametrize(
@@ -101,15 +116,6 @@ def test_a_parameter_that_was_overwritten_by_something_else_is_refused():
         check("train", {"run": object()})
 
 
-def test_the_command_line_reads_words_as_papermill_does():
-    from papermill.cli import _resolve_type
-
-    for word in ("True", "False", "None", "12", "-3", "1e-3", "0.5", "false", "64,128/1,1", "nan", "007"):
-        ours, theirs = literal(word), _resolve_type(word)
-        assert type(ours) is type(theirs)
-        assert ours == theirs or ours != ours
-
-
 def test_settings_survive_the_way_through_a_command_line():
     given = {"recipe": "t4", "epochs": 7, "arch": "64,128/1,2", "amp": "fp32", "resume": False, "lr": 0.3}
     settings = check("train", given)
@@ -122,3 +128,32 @@ def test_kaggle_sessions_stop_in_time(monkeypatch):
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     assert check("train", {}).hours == 11.5
     assert check("train", {"max_hours": 2}).hours == 2
+
+
+def test_each_data_set_has_its_own_default_recipe():
+    for notebook in ("explore", "train"):
+        assert check(notebook, {"data": "digits"}).recipe == RECIPES["digits"]
+        assert check(notebook, {"data": "digits", "recipe": "paper"}).recipe == RECIPES["paper"]
+        assert check(notebook, {"data": "a folder"}).recipe == RECIPES["paper"]
+    assert check("train", {"data": "digits"}).run == "digits"
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_the_comments_of_a_parameters_cell_name_exactly_the_choices(notebook):
+    for name, line in declared(notebook).items():
+        rule = (RULES | OTHER_RULES)[name]
+        if not rule.choices or name == "recipe":
+            continue
+        named = re.sub(r" *\([^)]*\)", "", line.partition("  # ")[2]).rpartition(":")[2].strip()
+        assert set(re.split(r",? or |, ", named)) == {*rule.choices}, line
+
+
+@pytest.mark.parametrize("notebook", ["explore", "train"])
+def test_the_comment_of_augment_names_exactly_its_words(notebook):
+    words = declared(notebook)["augment"].partition("  # ")[2].partition(", joined by")[0]
+    assert set(re.findall(r"\w+", words)) - {"or"} == {"none", *AUGMENTATIONS}
+
+
+def test_the_comment_of_tta_names_its_views():
+    words = set(re.findall(r"[\w+]+", declared("submit")["tta"].partition("  # ")[2]))
+    assert {"auto", "number", *TTA_VIEWS} <= words

@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kit.train import loop as training
 from kit.augment.pipeline import normalize
 from kit.data.loading import load
 from kit.model.pooled import PooledBlock, WhiteningStem
 from kit.model.resnet import Architecture, build, check_budget, count_parameters, flops
 from kit.recipe import Recipe
 from kit.run import Run
+from kit.train import loop as training
 from kit.train.batches import Batches
 from kit.train.loop import train
 

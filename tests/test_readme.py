@@ -5,10 +5,11 @@ import shlex
 
 import pytest
 from conftest import ROOT
+from papermill.cli import _resolve_type
 
 from kit.__main__ import build_parser
 from kit.ablation.experiments import TABLES
-from kit.parameters import NOTEBOOKS, check, from_arguments, literal
+from kit.parameters import NOTEBOOKS, check, from_arguments
 from kit.sweep import plan as trials
 
 README = (ROOT / "README.md").read_text()
@@ -66,7 +67,8 @@ def test_papermill_gets_a_notebook_and_its_parameters(words):
     notebook = next(word for word in words if word.startswith("notebooks/"))
     assert (ROOT / notebook).is_file()
     pairs = [words[i + 1 : i + 3] for i, word in enumerate(words) if word == "-p"]
-    check(notebook.removeprefix("notebooks/").removesuffix(".ipynb"), {name: literal(value) for name, value in pairs})
+    values = {name: _resolve_type(value) for name, value in pairs}
+    check(notebook.removeprefix("notebooks/").removesuffix(".ipynb"), values)
 
 
 @pytest.mark.parametrize("words", commands("torchrun"), ids=" ".join)

@@ -4,7 +4,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from kit.parameters import BenchSettings, literal
+from kit.parameters import BenchSettings
 from kit.rules import rules_of
 
 
@@ -13,7 +13,7 @@ def add_options(parser: ArgumentParser) -> None:
     defaults = BenchSettings()
     for name, rule in rules_of(BenchSettings).items():
         text = f"{rule.meaning}; {rule.allowed()} (default: {getattr(defaults, name)!r})"
-        parser.add_argument(f"--{name}", type=literal, metavar="VALUE", default=getattr(defaults, name), help=text)
+        parser.add_argument(f"--{name}", metavar="VALUE", default=getattr(defaults, name), help=text)
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 

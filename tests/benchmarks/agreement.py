@@ -68,7 +68,7 @@ def train_in(way: str, recipe: Recipe, dataset: Dataset, run: Run) -> None:
 
 
 def train_paper_way(recipe: Recipe, dataset: Dataset, run: Run) -> None:
-    """The paper's loop around kit.bench.paperway: torchvision's pipeline, float32, cosine; first weights as in kit.train."""
+    """The paper's loop around kit.bench.paperway: torchvision's pipeline, float32, and kit.train's first weights."""
     device, began, rows = default_device(), time.monotonic(), []
     torch.manual_seed(recipe.seed)
     way = PaperWay(recipe, device)
