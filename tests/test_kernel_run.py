@@ -21,8 +21,8 @@ kaggle = kaggle_server.kaggle
 ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = 4
 CLOCK = """
-import itertools, types, kit.interrupt
-kit.interrupt.time = types.SimpleNamespace(monotonic=itertools.count().__next__)
+import itertools, types, kit.system.interrupt
+kit.system.interrupt.time = types.SimpleNamespace(monotonic=itertools.count().__next__)
 """  # a session whose clock goes on by a second a step, however busy this machine is
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,15 +12,12 @@ import torch
 from kit.analysis.answers import Answers
 from kit.data.loading import write_competition_test
 from kit.errors import KitError
-from kit.submission.writing import (
-    check_submission,
-    describe,
-    images_to_label,
-    parse_header,
-    warn_of_unlike_images,
-    warn_of_unlikely_labels,
-    write_submission,
-)
+from kit.run import Run
+from kit.submission.csvfile import check_submission, write_submission
+from kit.submission.header import parse_header
+from kit.submission.provenance import describe, submission_path
+from kit.submission.sanity import warn_of_unlike_images, warn_of_unlikely_labels
+from kit.submission.testimages import images_to_label
 
 IDS = torch.tensor([7, 3, 900, 0])
 LABELS = torch.tensor([1, 0, 9, 9])
@@ -162,3 +161,36 @@ def test_a_submission_says_what_made_it(digits_run):
     content = digits_run.weights_path().read_bytes()
     assert about["weights_sha256"] == [hashlib.sha256(content).hexdigest()]
     assert describe([digits_run] * 2, "last", "flip", source)["run"] == "digits+digits"
+
+
+@pytest.mark.parametrize("header", ["=cmd(),Labels", "@SUM(A1),Labels", "+1,Labels", "ID,La\nbels", 'ID,"x"', "ID,Labels\n",
+                                    "ID," + "L" * 300, "1,2"])  # fmt: skip
+def test_a_header_that_a_spreadsheet_would_run_or_break_on_is_refused(tmp_path, header):
+    with pytest.raises(KitError, match="two different words") as refusal:
+        parse_header(header)
+    assert len(str(refusal.value)) < 300
+    with pytest.raises(KitError, match="two different words"):
+        write_submission(tmp_path / "x.csv", IDS, LABELS, header=header.split(","))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_header_is_read_without_torch():
+    code = "import sys; from kit.submission import parse_header; parse_header('ID,Labels'); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_rows_in_another_order_pass_only_if_that_is_asked_for(tmp_path):
+    path = write(tmp_path / "x.csv", "ID,Labels\n0,1\n3,0\n7,9\n900,9\n")
+    check_submission(path, ids=IDS, any_order=True)
+    with pytest.raises(KitError, match="order of the test file"):
+        check_submission(path, ids=IDS)
+    with pytest.raises(KitError, match="id 7 is missing"):
+        check_submission(write(path, "ID,Labels\n0,1\n3,0\n8,9\n900,9\n"), ids=IDS, any_order=True)
+
+
+def test_many_averaged_runs_have_a_name_that_a_file_system_takes():
+    names = [f"a-rather-long-name-of-a-run-{number}" for number in range(20)]
+    one, other = submission_path([Run(name) for name in names]), submission_path([Run(name) for name in names[:-1]])
+    assert len(one.name) < 120 and one.name.startswith(names[0]) and one.name != other.name
+    assert submission_path([Run("a"), Run("b")]).name == "a+b.csv"

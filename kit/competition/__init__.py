@@ -7,13 +7,13 @@ May import: analysis, data, errors, parameters, plots, recipe, run, submission, 
 from kit.competition.commands import download, scores, submit
 from kit.competition.kernel import kernel_slug, pull, push
 from kit.competition.ledger import Row
-from kit.competition.names import name
+from kit.competition.names import competition_slug
 
 __all__ = [
     "Row",
+    "competition_slug",
     "download",
     "kernel_slug",
-    "name",
     "pull",
     "push",
     "scores",

@@ -36,7 +36,7 @@ def connect() -> "KaggleApi":
         f"create new ones at {credentials.TOKEN_PAGE}"
     )
     try:
-        with answers("signing in", unauthorized=rejected), silenced():
+        with explained("signing in", unauthorized=rejected), silenced():
             from kaggle.api.kaggle_api_extended import KaggleApi  # signs in as it is imported
 
             api = KaggleApi()
@@ -60,7 +60,7 @@ def silenced() -> Iterator[io.StringIO]:
 
 
 @contextmanager
-def answers(doing: str, *, slug: str = "", unauthorized: str = "") -> Iterator[None]:
+def explained(doing: str, *, slug: str = "", unauthorized: str = "") -> Iterator[None]:
     """Turn a refusal or a broken connection inside the block into a `KitError` of one sentence.
 
     Args:

@@ -11,7 +11,7 @@ import pandas as pd
 from kit.competition import client, ledger, upload
 from kit.competition.archive import unpack
 from kit.competition.ledger import Row
-from kit.competition.names import name
+from kit.competition.names import competition_slug
 from kit.data import local_data
 from kit.errors import KitError
 from kit.plots.submissions import expected_against_real
@@ -35,11 +35,11 @@ def download(slug: str | None = None, folder: str | Path | None = None) -> Path:
     Raises:
         KitError: no credentials, rules not accepted, no connection, a damaged archive, or no space.
     """
-    slug, folder = name(slug), Path(folder or local_data())
+    slug, folder = competition_slug(slug), Path(folder or local_data())
     api = client.connect()
     archive = folder / f"{slug}.zip"
     print(f"downloading the files of {slug} to {folder}")
-    with client.answers(f"downloading {slug}", slug=slug):
+    with client.explained(f"downloading {slug}", slug=slug):
         client.retried(api.competition_download_files, slug, path=str(folder), quiet=not sys.stderr.isatty())
     count = unpack(archive, folder)
     print(f"{count} files unpacked from {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
@@ -70,7 +70,7 @@ def submit(
         KitError: the file is no submission, no credentials, rules not accepted, no submission left today,
             no connection, or Kaggle could not score the file.
     """
-    path, slug, message, record = Path(path), name(slug), message.strip(), record or ledger.default()
+    path, slug, message, record = Path(path), competition_slug(slug), message.strip(), record or ledger.default()
     if not message:
         raise KitError("a submission needs a message that tells it from the others; give one with -m")
     check_submission(path, header=header)
@@ -118,7 +118,7 @@ def scores(slug: str | None = None, *, record: str | Path | None = None) -> pd.D
     Raises:
         KitError: no credentials, no connection, or a damaged ledger.
     """
-    slug, record = name(slug), record or ledger.default()
+    slug, record = competition_slug(slug), record or ledger.default()
     listed = upload.listed(client.connect(), slug)
     ledger.edit(lambda rows: _merge(rows, listed, slug), record)
     rows = [row for row in ledger.rows(record) if row["competition"] == slug]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from kit.competition import client, kernel_output, portable
+from kit.competition.names import competition_slug, kernel_name
 from kit.errors import KitError
 from kit.run import Run
 from kit.system import files
@@ -72,11 +73,11 @@ def push(
     api = None if dry_run else client.connect()
     owner = api.config_values["username"] if api else os.environ.get("KAGGLE_USERNAME", _OWNER)
     source = _source(api, owner, resume_kernel, resume_run)
-    attach = f"from kit.remote.session import attach\n\nattach({run!r}, {source!r})" if source else ""
-    keep = f"from kit.remote.session import keep_notebook\n\nkeep_notebook({run!r})"
+    attach = f"from kit.competition.session import attach\n\nattach({run!r}, {source!r})" if source else ""
+    keep = f"from kit.competition.session import keep_notebook\n\nkeep_notebook({run!r})"
     files.write_text(folder / f"{own_slug}.ipynb", portable.carry(notebooks, parameters, attach, keep))
     sources = {
-        "competition_sources": [name(slug)],
+        "competition_sources": [competition_slug(slug)],
         "kernel_sources": [source] if resume_kernel else [],
         "dataset_sources": [source] if resume_run else [],
     }
@@ -118,6 +119,7 @@ def _metadata(owner: str, slug: str, accelerator: str) -> dict[str, Any]:
 def _source(api: "KaggleApi | None", owner: str, kernel: str | None, run: str | None) -> str | None:
     """The kernel or dataset, `owner/slug`, that brings the checkpoint."""
     if kernel:
+        kernel = kernel_name(kernel)
         return kernel if "/" in kernel else f"{owner}/{kernel}"
     if not run:
         return None
@@ -130,7 +132,7 @@ def _source(api: "KaggleApi | None", owner: str, kernel: str | None, run: str | 
 def _save(api: "KaggleApi", kernel: str, folder: Path) -> Pushed:
     page = f"https://www.kaggle.com/code/{kernel}"
     try:
-        with client.answers(f"pushing {kernel}"), client.silenced():
+        with client.explained(f"pushing {kernel}"), client.silenced():
             answer = api.kernels_push(str(folder))  # not retried: a second version would use up GPU hours
     except client.Refused:
         raise
@@ -159,7 +161,7 @@ def _upload_run(api: "KaggleApi", dataset: str, run: Run) -> None:
     """Upload what a resume needs as a private dataset, or its next version, and wait until it can be used."""
     if not run.checkpoint_path.is_file():
         raise KitError(f"{run.folder} has no checkpoint to go on from; choose a run that was trained here")
-    with tempfile.TemporaryDirectory() as folder, client.answers(f"uploading the run as {dataset}"):
+    with tempfile.TemporaryDirectory() as folder, client.explained(f"uploading the run as {dataset}"):
         for path in run.folder.iterdir():
             if path.suffix in (".pt", ".safetensors", ".json", ".csv"):
                 shutil.copyfile(path, Path(folder) / path.name)
@@ -209,12 +211,12 @@ def pull(kernel: str | None = None, *, wait: bool = True) -> list[Path]:
             that name has more epochs here than there.
     """
     api = client.connect()
-    kernel = kernel or _last_pushed()
+    kernel = kernel_name(kernel) if kernel else _last_pushed()
     kernel = kernel if "/" in kernel else f"{api.config_values['username']}/{kernel}"
     state, failure = _follow(api, kernel, wait)
     home = workspace() / "build" / "kernels" / kernel.split("/")[1]
     with tempfile.TemporaryDirectory(prefix=".pull-", dir=_made(home)) as stage:
-        with client.answers(f"bringing back the output of {kernel}"):
+        with client.explained(f"bringing back the output of {kernel}"):
             kernel_output.fetch(api, kernel, Path(stage))
         brought = kernel_output.put_away(Path(stage), home)
     for path in brought:
@@ -240,7 +242,7 @@ def _follow(api: "KaggleApi", kernel: str, wait: bool) -> tuple[str, str]:
     """The kernel's state in Kaggle's word, and why it failed if it did."""
     waited = 0.0
     for pause in _POLLS:
-        with client.answers(f"asking how {kernel} is doing"):
+        with client.explained(f"asking how {kernel} is doing"):
             try:
                 answer = client.retried(api.kernels_status, kernel)
             except ValueError as error:  # the client's word for 401 and 403

@@ -111,7 +111,7 @@ def send(api: "KaggleApi", path: Path, row: Row, record: str | Path) -> Row:
     slug, status = row["competition"], "unconfirmed"
     try:
         _say_remaining(api, slug)
-        with client.answers(f"submitting {path.name}", slug=slug):
+        with client.explained(f"submitting {path.name}", slug=slug):
             ref = _submit(api, path, row)
         status = "pending"
     except KitError as error:
@@ -130,7 +130,7 @@ def _say_remaining(api: "KaggleApi", slug: str) -> None:
     if not hasattr(api, "competition_get_submission_limits"):  # a client before 2.2.4, such as Colab's
         print("submissions left today: this version of the kaggle client cannot tell")
         return
-    with client.answers("asking how many submissions are left today", slug=slug):
+    with client.explained("asking how many submissions are left today", slug=slug):
         limits = client.retried(api.competition_get_submission_limits, slug)
     if limits.num_allowed_now == 0 and limits.num_total > 0:  # all zero: no team yet, the first submission makes one
         when = "in this competition" if limits.limited_by_total else "today; the count starts anew at 00:00 UTC"
@@ -197,7 +197,7 @@ def listed(api: "KaggleApi", slug: str) -> list[Any]:
         KitError: no connection, or Kaggle refuses.
     """
     found: list[Any] = []
-    with client.answers("reading the list of submissions", slug=slug):
+    with client.explained("reading the list of submissions", slug=slug):
         while True:
             page = len(found) // _PAGE + 1
             batch = client.retried(api.competition_submissions, slug, page_number=page, page_size=_PAGE) or []

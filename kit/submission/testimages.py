@@ -1,0 +1,50 @@
+"""The images that a submission labels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # this room is imported without torch, so that the command line answers at once
+    from torch import Tensor
+
+    from kit.data import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class ToLabel:
+    """Images to label.
+
+    Attributes:
+        images: uint8 (N, 3, 32, 32).
+        ids: int64 (N,).
+        source: where they come from, in words.
+        from_competition: whether they are the competition's, so that a CSV is wanted.
+    """
+
+    images: "Tensor"
+    ids: "Tensor"
+    source: str
+    from_competition: bool
+
+
+def images_to_label(test_file: str, data: str, dataset: "Dataset") -> ToLabel:
+    """The test images of the competition, or those of the data set if the competition's file is not found.
+
+    Args:
+        test_file: the file; `auto` looks for it in the place that `data` names.
+        data: where the images come from, as given to kit.data.load.
+        dataset: the data set from there; its test images are used if there is no competition file.
+
+    Raises:
+        KitError: a file is named that does not exist or cannot be read.
+    """
+    import torch
+
+    from kit.data import find_competition_test, load_competition_test
+
+    path = find_competition_test(data) if test_file == "auto" else Path(test_file).expanduser()
+    if path is None:
+        words = f"no competition file was found, so the data's {len(dataset.test_images):,} test images are predicted"
+        return ToLabel(dataset.test_images, torch.arange(len(dataset.test_images)), words, False)
+    test = load_competition_test(path)
+    return ToLabel(test.images, test.ids, f"{len(test.ids):,} images of {path}", True)
