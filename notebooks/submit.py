@@ -140,17 +140,16 @@ if expectation:
 # %% [markdown]
 # ## The CSV
 #
-# Checked before it is written: one row an id, in the file's order, labels 0 to 9.
+# Checked before it is written: one row per id, in the order of the test file, with labels 0 to 9.
 
 # %%
-from kit.submission import describe, parse_header, write_submission
-from kit.system.paths import workspace
+from kit.submission import describe, parse_header, submission_path, write_submission
 
 csv = None
 if test.from_competition:
-    target = workspace() / "submissions" / f"{title}.csv"
     about = describe(members, settings.weights, views, source, expectation)
-    csv = write_submission(target, test.ids, labels, header=parse_header(settings.header), about=about)
+    target, names = submission_path(members), parse_header(settings.header)
+    csv = write_submission(target, test.ids, labels, header=names, about=about)
     print(csv, *csv.read_text().splitlines()[:6], sep="\n")
 else:
     print("no CSV for upload: these are the official test images, not the competition's")
@@ -162,8 +161,11 @@ else:
 
 # %%
 from kit import competition
+from kit.errors import KitError
 
 if csv and settings.upload:
     competition.submit(csv, settings.message or title, header=parse_header(settings.header))
+elif settings.upload:
+    raise KitError("upload has nothing to send: there is no test file of the competition; download it or give test_file")
 elif csv:
     print(f'nothing was uploaded; to do it: python -m kit submit {csv} -m "{settings.message or title}"')

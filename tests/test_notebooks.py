@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jupytext
 import nbformat
@@ -14,7 +15,7 @@ from conftest import ROOT
 
 from kit.__main__ import main
 from kit.errors import KitError
-from kit.parameters import NOTEBOOKS
+from kit.parameters import NOTEBOOKS, Settings
 from kit.recipe import RULES
 from kit.workflow import chain as workflow
 
@@ -156,12 +157,33 @@ def test_the_help_of_the_command_line_knows_every_parameter(command):
         ({"tta": "flipp"}, "tta has to be"),
         ({"test_file": "absent.pkl"}, "test_file absent.pkl does not exist"),
         ({"other": "absent"}, "there is no run in"),
+        ({"upload": True}, "upload has nothing to send: .*kit download"),
     ],
 )
 def test_what_later_notebooks_refuse_stops_all_before_any_work(monkeypatch, given, words):
     monkeypatch.setattr(workflow, "execute_all", lambda *_: pytest.fail("a notebook ran"))
     with pytest.raises(KitError, match=words):
         workflow.run_notebooks({"data": "digits", "recipe": "digits", "run": "never"} | given)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_kit_run_says_where_the_csv_is(monkeypatch, capsys, digits_run, tmp_path, there):
+    test_file = tmp_path / "cifar_test_nolabel.pkl"
+    monkeypatch.setattr(workflow, "execute_all", lambda *_: None)
+    monkeypatch.setattr(workflow, "find_test_file", lambda *_: test_file if there else None)
+    workflow.run_notebooks({"data": "digits", "recipe": "digits", "run": str(digits_run.folder)})
+    told = capsys.readouterr().out
+    assert (str(Path("submissions") / "digits.csv") in told) == there
+    assert ("no CSV: the competition's test file was not found" in told) != there
+
+
+def test_an_upload_without_a_csv_ends_the_submit_notebook_with_an_error():
+    """A notebook that is run by itself: its last cell, with what the cells before it leave."""
+    code = (ROOT / "notebooks" / "submit.py").read_text().rsplit("# %%\n", 1)[1]
+    settings = Settings(upload=True, header="ID,Labels")
+    with pytest.raises(KitError, match="upload has nothing to send"):
+        exec(code, {"csv": None, "settings": settings, "title": "paper"})
+    exec(code, {"csv": None, "settings": Settings(header="ID,Labels"), "title": "paper"})
 
 
 def test_no_command_at_all_lists_them(capsys):

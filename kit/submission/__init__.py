@@ -8,13 +8,14 @@ from kit.submission.csvfile import check_submission, write_submission
 from kit.submission.header import HEADER, parse_header
 from kit.submission.provenance import describe, sha256, submission_path
 from kit.submission.sanity import warn_of_unlike_images, warn_of_unlikely_labels
-from kit.submission.testimages import ToLabel, images_to_label
+from kit.submission.testimages import ToLabel, find_test_file, images_to_label
 
 __all__ = [
     "HEADER",
     "ToLabel",
     "check_submission",
     "describe",
+    "find_test_file",
     "images_to_label",
     "parse_header",
     "sha256",

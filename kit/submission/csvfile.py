@@ -84,7 +84,7 @@ def _in_order_of(table: pd.DataFrame, header: Sequence[str], ids: list[int]) -> 
 def _read(path: str | Path) -> pd.DataFrame:
     try:
         if (size := Path(path).stat().st_size) > _LARGEST:
-            raise KitError(f"{path} has {size:,} bytes, more than any submission: choose the CSV of the submit notebook")
+            raise KitError(f"{path} has {size:,} bytes, more than a submission has: choose another file")
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise KitError(f"{path} does not exist: write it with the submit notebook first") from None

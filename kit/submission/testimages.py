@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.errors import KitError
+
 if TYPE_CHECKING:  # this room is imported without torch, so that the command line answers at once
     from torch import Tensor
 
@@ -27,6 +29,26 @@ class ToLabel:
     from_competition: bool
 
 
+def find_test_file(test_file: str, data: str) -> Path | None:
+    """The competition's test file that `images_to_label` will read, None if there is none.
+
+    Args:
+        test_file: the file; `auto` looks for it in the place that `data` names.
+        data: where the images come from, as given to kit.data.load.
+
+    Raises:
+        KitError: a file is named that does not exist.
+    """
+    from kit.data import find_competition_test
+
+    if test_file == "auto":
+        return find_competition_test(data)
+    path = Path(test_file).expanduser()
+    if not path.is_file():
+        raise KitError(f"test_file {test_file} does not exist: give the competition's file, or auto")
+    return path
+
+
 def images_to_label(test_file: str, data: str, dataset: "Dataset") -> ToLabel:
     """The test images of the competition, or those of the data set if the competition's file is not found.
 
@@ -40,9 +62,9 @@ def images_to_label(test_file: str, data: str, dataset: "Dataset") -> ToLabel:
     """
     import torch
 
-    from kit.data import find_competition_test, load_competition_test
+    from kit.data import load_competition_test
 
-    path = find_competition_test(data) if test_file == "auto" else Path(test_file).expanduser()
+    path = find_test_file(test_file, data)
     if path is None:
         words = f"no competition file was found, so the data's {len(dataset.test_images):,} test images are predicted"
         return ToLabel(dataset.test_images, torch.arange(len(dataset.test_images)), words, False)

@@ -8,11 +8,10 @@ import torch
 
 from kit.data import load, write_competition_test
 from kit.errors import KitError
-from kit.parameters import NOTEBOOKS, check
+from kit.parameters import NOTEBOOKS, Settings, check
 from kit.recipe import RECIPES, Recipe
 from kit.run import Run
-from kit.submission import check_submission
-from kit.system.paths import workspace
+from kit.submission import check_submission, find_test_file, submission_path
 from kit.workflow.notebook import execute_all
 
 STEPS = ("explore", "train", "misclassification", "submit")
@@ -43,12 +42,27 @@ def run_notebooks(given: dict[str, Any]) -> Run:
     settings = {name: check(name, parameters[name]) for name in STEPS}
     if other := settings["misclassification"].other:
         Run.load(other).check_unseen_validation(settings["train"].recipe)
-    test_file = settings["submit"].test_file
-    if test_file != "auto" and not Path(test_file).is_file():
-        raise KitError(f"test_file {test_file} does not exist: give the competition's file, or auto")
+    csv = _expected_csv(settings["submit"], trained)
     execute_all(list(STEPS), parameters, trained.folder)
     print(trained.summary())
+    print(f"CSV for the competition: {csv}" if csv else "no CSV: the competition's test file was not found")
     return trained
+
+
+def _expected_csv(settings: Settings, trained: Run) -> Path | None:
+    """The CSV that the submit notebook will write, None if the competition's test file is not there.
+
+    Raises:
+        KitError: a test file is named that does not exist, or an upload is asked for and there is nothing to upload.
+    """
+    if find_test_file(settings.test_file, settings.data):
+        return submission_path([trained])
+    if settings.upload:
+        raise KitError(
+            "upload has nothing to send: the competition's test file was not found; run `python -m kit download` "
+            "or give test_file"
+        )
+    return None
 
 
 def demo() -> None:
@@ -69,7 +83,7 @@ def demo() -> None:
     }
     print("five notebooks on handwritten digits; each executed copy is yours to read")
     execute_all([*STEPS, "ablation"], parameters, trained.folder)
-    csv = workspace() / "submissions" / "demo.csv"
+    csv = submission_path([trained])
     table = check_submission(csv, ids=ids)
     print(trained.summary())
     print(f"{csv}: {len(table)} rows, {_accuracy(table, digits.test_labels):.2f} % of the labels are right")
