@@ -166,6 +166,6 @@ from kit.errors import KitError
 if csv and settings.upload:
     competition.submit(csv, settings.message or title, header=parse_header(settings.header))
 elif settings.upload:
-    raise KitError("upload has nothing to send: there is no test file of the competition; download it or give test_file")
+    raise KitError("upload has nothing to send: the test file was not found; download it or give test_file")
 elif csv:
     print(f'nothing was uploaded; to do it: python -m kit submit {csv} -m "{settings.message or title}"')
