@@ -1,15 +1,17 @@
 """Trainings side by side: how they share a machine, and what failures, stops and kills do to the others."""
 
-import fcntl
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from kit.errors import KitError
 from kit.sweep import jobs
+from kit.system import locks
 from kit.system.interrupt import StopRequest
 
 
@@ -97,17 +99,15 @@ def test_a_second_interrupt_kills_at_once(tmp_path, monkeypatch, heeded_interrup
     assert time.monotonic() - began < 50 and record.ends == {}
 
 
-def test_nobody_else_trains_in_a_folder_while_its_log_is_open_anywhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "_CLAIM_SECONDS", 0)
-    path = tmp_path / jobs.LOG
-    with path.open("a") as log:
-        jobs._claim(tmp_path, log)
-        holder = subprocess.Popen(["sleep", "60"], stdout=log)  # as a kernel that outlives its killed parent
-    with path.open("a") as log:
-        with pytest.raises(KitError, match="another process is training in"):
-            jobs._claim(tmp_path, log)
-        holder.kill()
-        holder.wait()
-        jobs._claim(tmp_path, log)
-    with path.open("a") as log:
-        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def test_a_job_waits_for_the_end_of_a_training_and_refuses_a_folder_that_stays_in_use(tmp_path, monkeypatch):
+    with locks.owned(tmp_path / locks.TRAINING, "it") as training:  # as a kernel that outlives its killed parent
+        ends = threading.Timer(0.3, training.release)
+        ends.start()
+        with jobs._free_folder(tmp_path):
+            ends.join()
+            monkeypatch.setattr(jobs, "_CLAIM_SECONDS", 0)
+            with pytest.raises(KitError, match=f"{tmp_path} is in use by process {os.getpid()} on "):
+                jobs._free_folder(tmp_path).__enter__()
+    with locks.owned(tmp_path / locks.TRAINING, "it"), pytest.raises(KitError, match="is in use by"):
+        jobs._free_folder(tmp_path).__enter__()
+    assert not (tmp_path / locks.JOB).exists()

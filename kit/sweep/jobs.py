@@ -1,9 +1,8 @@
 """Trainings side by side: each the train notebook in a process of its own, on a GPU of its own where there are several.
 
-`python -m kit.trials.jobs FOLDER PARAMETERS` is such a process; it imports no torch, which its notebook's kernel does.
+`python -m kit.sweep.jobs FOLDER PARAMETERS` is such a process; it imports no torch, which its notebook's kernel does.
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -11,19 +10,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from kit.errors import KitError
+from kit.system import locks
 from kit.system.interrupt import StopRequest
 from kit.system.machine import environment_of_child
 from kit.workflow import execute
 
 LOG = "sweep.log"
 _POLL_SECONDS = 0.2
-_CLAIM_SECONDS = 60.0  # a kernel whose sweep was killed notices it within one or two
+_CLAIM_SECONDS = 90.0  # a kernel whose sweep was killed ends within two, one on a machine that died is silent for 60
 
 
 @dataclass(frozen=True)
@@ -114,31 +115,27 @@ def main(folder: str, parameters: str, parent: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process; the sweep alone decides
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     try:
-        _claim(Path(folder), sys.stdout)
-        execute("train", json.loads(parameters), Path(folder) / "train.ipynb", log=sys.stdout)
+        with _free_folder(Path(folder)):
+            execute("train", json.loads(parameters), Path(folder) / "train.ipynb", log=sys.stdout)
     except KitError as error:
         print(f"error: {error}", flush=True)
         return 2
     return 0
 
 
-def _claim(folder: Path, log: TextIO) -> None:
-    """Make sure that nobody else trains in the folder, for as long as this process or its kernel lives.
+@contextmanager
+def _free_folder(folder: Path) -> Iterator[None]:
+    """Own the folder among the jobs of all sweeps, once no training owns it any more.
 
-    The lock belongs to the open log, which the kernel inherits as its standard output: it outlives a process that was
-    killed by just as long as its kernel does.
+    The kernel of a job that was killed saves and ends within seconds; its training holds the run's own lock until then.
 
     Raises:
-        KitError: another process has it, and goes on having it.
+        KitError: another process has the folder, and goes on having it.
     """
-    limit = time.monotonic() + _CLAIM_SECONDS
-    while True:
-        try:
-            return fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > limit:
-                raise KitError(f"another process is training in {folder}: wait for its end, or stop it") from None
-            time.sleep(_POLL_SECONDS)
+    with locks.owned(folder / locks.JOB, str(folder), wait=_CLAIM_SECONDS):
+        with locks.owned(folder / locks.TRAINING, str(folder), wait=_CLAIM_SECONDS):
+            pass  # from here on it is the kernel's
+        yield
 
 
 def _end_with(parent: int) -> None:

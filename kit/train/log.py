@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from kit.run import Run
+from kit.system.locks import Lock
 from kit.train.learner import Learner
 from kit.train.selection import Selection
 
@@ -17,7 +18,12 @@ HEAD = "   epoch        lr  train loss  train %  val. loss   val. %  grad norm  
 
 
 class RunLog:
-    """The record of one training, continued from `state` (a checkpoint) where there is one.
+    """The record of one training, continued from `state` (a checkpoint) if there is one.
+
+    Args:
+        run: whose folder is written.
+        state: the checkpoint.
+        owner: the lock of the run folder; nothing is saved once another process has taken it over.
 
     Attributes:
         rows: a row of COLUMNS for every finished epoch.
@@ -25,7 +31,8 @@ class RunLog:
         wall_seconds: time spent on the run so far, evaluation included, over all its sessions.
     """
 
-    def __init__(self, run: Run, state: dict[str, Any] | None = None):
+    def __init__(self, run: Run, state: dict[str, Any] | None = None, owner: Lock | None = None):
+        self._owner = owner
         state = state or {"rows": [], "best": None, "wall_seconds": 0.0, "epoch_seconds": 0.0}
         self.run, self.rows, self.best = run, list(state["rows"]), state["best"]
         self._earlier = state["wall_seconds"]
@@ -76,11 +83,17 @@ class RunLog:
         )
 
     def save(self, learner: Learner, selection: Selection) -> None:
-        """Write the weights not yet written, then the checkpoint; every process has to call it."""
+        """Write the weights not yet written, then the checkpoint; every process has to call it.
+
+        Raises:
+            KitError: another process has taken over the run folder.
+        """
         self._saved = time.monotonic()
         state = {"learner": learner.state_dict(), "selection": selection.state_dict()}
         if not learner.world.leads:
             return
+        if self._owner is not None:
+            self._owner.check()
         self.write_weights()
         self.run.save_checkpoint(
             {

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import math
+from contextlib import ExitStack
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from kit.model import count_parameters
 from kit.predict import predict
 from kit.recipe import Recipe
 from kit.run import Run, describe_machine
-from kit.system import files
+from kit.system import files, locks
 from kit.system.allocator import freed_memory_kept
 from kit.system.interrupt import Stopped, StopRequest
 from kit.system.precision import default_device, precision
@@ -49,22 +50,26 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         `run`; its `finished` is False where max_hours ended it early.
 
     Raises:
-        KitError: the network is over the budget, the run folder holds a run of another recipe or of other images, or
-            the loss diverged.
+        KitError: the network is over the budget, the run folder holds a run of another recipe or of other images,
+            another process trains there, or the loss diverged.
         Stopped: SIGTERM or SIGINT came; everything is saved.
     """
     device = device or default_device()
     _check_before_work(recipe, dataset, run, amp, device, resume)
-    with joined_world() as world, StopRequest(max_hours) as stop, freed_memory_kept(device):
+    with joined_world() as world, StopRequest(max_hours) as stop, freed_memory_kept(device), ExitStack() as owning:
         if world.share(resume and run.finished):
             return run
+        owner = None
+        if world.leads:
+            owner = owning.enter_context(locks.owned(run.folder / locks.TRAINING, str(run.folder)))
+            _check_folder(recipe, dataset, run, resume)  # another training may have begun since the first check
         device = default_device() if world.size > 1 else device
         parts = split(dataset, recipe.split, recipe.seed)
         batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device, world)
         selection = batches.selection
         learner = Learner(recipe, len(dataset.classes), selection.steps, device, amp, compile, world)
         learner.fit_stem(_spread(parts.train_images, STEM_IMAGES))
-        log = _continued(run, learner, selection, resume)
+        log = _continued(run, learner, selection, resume, owner)
         if world.leads:
             _write_config(run, learner, dataset, compile)
         if _loop(learner, batches, parts, log, stop, checkpoint_seconds):
@@ -119,6 +124,11 @@ def _check_before_work(recipe: Recipe, dataset: Dataset, run: Run, amp: str, dev
     """Refuse what is bound to fail, in a moment, before images are copied and folders made."""
     precision(device, amp)
     recipe.check_budget(len(dataset.classes))
+    _check_folder(recipe, dataset, run, resume)
+
+
+def _check_folder(recipe: Recipe, dataset: Dataset, run: Run, resume: bool) -> None:
+    """Refuse to go on with a run of other images or of another recipe."""
     if not run.config_path.is_file() or not resume:
         return
     run.check_images(dataset)
@@ -130,7 +140,7 @@ def _check_before_work(recipe: Recipe, dataset: Dataset, run: Run, amp: str, dev
         )
 
 
-def _continued(run: Run, learner: Learner, selection: Selection, resume: bool) -> RunLog:
+def _continued(run: Run, learner: Learner, selection: Selection, resume: bool, owner: locks.Lock | None) -> RunLog:
     """The record of the run, with `learner` and `selection` brought to its checkpoint where there is one."""
     state = None
     if learner.world.leads:
@@ -142,12 +152,12 @@ def _continued(run: Run, learner: Learner, selection: Selection, resume: bool) -
             print(f"{run.folder} has no checkpoint yet: starting over", flush=True)
     state = learner.world.share(state)
     if state is None:
-        return RunLog(run)
+        return RunLog(run, owner=owner)
     learner.load_state_dict(state["learner"])
     selection.load_state_dict(state.get("selection", {}))  # runs of earlier versions have none
     if learner.world.leads:
         print(f"going on with {run.folder} after {len(state['rows'])} of {learner.recipe.epochs} epochs", flush=True)
-    return RunLog(run, state)
+    return RunLog(run, state, owner)
 
 
 def _write_config(run: Run, learner: Learner, dataset: Dataset, compile: str) -> None:
