@@ -114,4 +114,4 @@ ablation.in_words(ablation.single_runs(others))
 # Their validation accuracy against epochs.
 
 # %%
-plots.compare_runs(ablation.histories(others))
+plots.compare_runs(ablation.histories_by_images(others))

@@ -94,5 +94,5 @@ def test_gaps_are_drawn_with_every_run_and_their_deviation(tmp_path):
 def test_more_runs_than_colours_differ_by_their_dashes(tmp_path):
     for seed in range(12):
         make_run(tmp_path, f"run-{seed}", PAPER.replace(epochs=3, seed=seed), 60 + seed)
-    (axes,) = plots.compare_runs({run.name: run.history for run in finished_runs(tmp_path)}).axes
+    (axes,) = plots.compare_runs({"CIFAR-10": {run.name: run.history for run in finished_runs(tmp_path)}}).axes
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 12

@@ -4,7 +4,7 @@ In: finished runs and kept records. Out: Markdown tables for the notebook and th
 May import: data, errors, model, recipe, run, system.
 """
 
-from kit.ablation.comparisons import LAST, figures_of, gap_by_seed, histories, other_runs, single_runs
+from kit.ablation.comparisons import LAST, figures_of, gap_by_seed, histories_by_images, other_runs, single_runs
 from kit.ablation.experiments import ARCH_SCALES, TABLES, Experiment, at_scale, is_about_epochs, table_named
 from kit.ablation.records import (
     FINAL,
@@ -35,7 +35,7 @@ __all__ = [
     "finished_runs",
     "gap_by_seed",
     "gap_tables",
-    "histories",
+    "histories_by_images",
     "in_words",
     "is_about_epochs",
     "other_runs",

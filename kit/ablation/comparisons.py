@@ -205,3 +205,11 @@ def histories(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
         names = (run.name if count == 1 else f"{run.name} ({count})" for count in itertools.count(1))
         found[next(name for name in names if name not in found)] = run.history
     return found
+
+
+def histories_by_images(runs: Iterable[Run]) -> dict[str, dict[str, pd.DataFrame]]:
+    """`histories` for each kind of images by itself, as accuracies on digits and on CIFAR-10 do not compare."""
+    kinds = defaultdict(list)
+    for run in runs:
+        kinds[data_of(run).kind].append(run)
+    return {kind: histories(kinds[kind]) for kind in sorted(kinds)}

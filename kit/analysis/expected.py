@@ -32,7 +32,7 @@ def leaderboard() -> pd.DataFrame:
     Rows without `fit` are shown but not fitted: the same network again with another number of views, and one
     that trained on blur and noise.
     """
-    table = pd.read_csv(files("kit") / "leaderboard.csv")
+    table = pd.read_csv(files("kit.analysis") / "leaderboard.csv")
     return table.astype({"fit": bool, "parameters": "Int64"}).fillna({"note": ""})
 
 

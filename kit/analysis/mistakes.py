@@ -146,12 +146,12 @@ def suspicious_labels(answers: Answers, count: int = 25) -> pd.DataFrame:
 def _issues(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     if len(np.unique(labels)) < 2:  # confident learning compares classes
         return np.array([], dtype=np.int64)
-    with warnings.catch_warnings():  # of tqdm's, about widgets that a notebook may lack
+    with warnings.catch_warnings():  # of tqdm about widgets, and of cleanlab about classes with few images
         warnings.simplefilter("ignore")
         from cleanlab.filter import find_label_issues  # a second of import time that only this needs
 
-    # One process: cleanlab's pool costs more than it saves here, and forks inside notebooks.
-    return np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1))
+        # One process: cleanlab's pool costs more than it saves here, and forks inside notebooks.
+        return np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1))
 
 
 @dataclass(frozen=True)

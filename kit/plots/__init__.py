@@ -1,4 +1,8 @@
-"""Every figure of the kit: functions that take data and return a matplotlib Figure."""
+"""Every figure of the kit: functions that take data and return a matplotlib Figure.
+
+In: answers, images, histories or tables. Out: a figure, drawn also where there is little or nothing to show.
+May import: ablation, analysis, augment, model, run.
+"""
 
 from kit.plots.ablation import accuracy_gaps, table_curves
 from kit.plots.mistakes import (
@@ -21,7 +25,6 @@ from kit.plots.samples import (
 )
 from kit.plots.scores import (
     confidence_parts,
-    estimates_under_shifts,
     forecast_intervals,
     published_line,
     reliability_diagram,
@@ -50,7 +53,6 @@ __all__ = [
     "confidence_parts",
     "confused_examples",
     "confusion_matrix",
-    "estimates_under_shifts",
     "expected_against_real",
     "forecast_intervals",
     "gallery",

@@ -4,105 +4,129 @@ from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from kit.augment import MEAN, STD
-from kit.plots.style import styled
-
-
-def show_image(axes: Axes, image: Tensor, title: str = "") -> None:
-    """Draw one uint8 image (3, H, W) without ticks or frame, which would look like its border."""
-    axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    axes.set_title(title, fontsize=8)
+from kit.plots.style import BLUE, GREEN, VERMILION, counted, sentence, short_names, styled, wrapped
+from kit.plots.thumbnails import named, sheet, show_image, title_of
 
 
 @styled
-def image_grid(images: Tensor, titles: Sequence[str], columns: int = 10, heading: str = "") -> Figure:
-    """Images (N, 3, H, W) in rows of `columns`, each with a title."""
+def image_grid(images: Tensor, titles: Sequence[str], columns: int = 8, heading: str = "") -> Figure:
+    """Images in rows of `columns`, each with a title.
+
+    Args:
+        images: uint8 (N, 3, H, W).
+        titles: one per image, of one or more lines, which are shortened to the width of an image's place.
+        columns: images per row.
+        heading: above all images.
+    """
+    if not len(images):
+        return sentence(f"{heading}: there are no images" if heading else "there are no images")
     rows = -(-len(images) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(columns, 1.25 * rows + 0.3), squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
+    lines = max((title.count("\n") + 1 for title in titles), default=0)
+    figure, grid = sheet(rows, min(columns, len(images)), [lines] * rows, heading)
     for axes, image, title in zip(grid.flat, images, titles, strict=False):
-        axes.axis("on")
-        show_image(axes, image, title)
-    figure.suptitle(heading)
+        show_image(axes, image, title_of(*title.split("\n")))
     return figure
 
 
 @styled
 def class_samples(images: Tensor, labels: Tensor, classes: Sequence[str], per_class: int = 8) -> Figure:
-    """The first images of every class, a row a class."""
-    figure, grid = plt.subplots(len(classes), per_class, figsize=(per_class * 0.95 + 1, len(classes) * 0.95),
-                                squeeze=False)  # fmt: skip
-    for label, (row, name) in enumerate(zip(grid, classes, strict=True)):
-        members = images[labels == label][:per_class]
-        for axes in row[len(members) :]:
-            axes.axis("off")
-        for axes, image in zip(row, members, strict=False):
+    """The first uint8 images (N, 3, H, W) of every class, one row per class."""
+    members = [images[labels == label][:per_class] for label in range(len(classes))]
+    names = [
+        name if len(some) else f"{name}\n(no image)"
+        for name, some in zip(short_names(classes), members, strict=True)
+    ]  # fmt: skip
+    return _rows(names, members, per_class)
+
+
+def _rows(names: Sequence[str], images: Sequence[Tensor], columns: int) -> Figure:
+    figure, grid = sheet(len(names), max(columns, 1), [0] * len(names), labels=names)
+    for line, some in zip(grid, images, strict=True):
+        for axes, image in zip(line, some, strict=False):
             show_image(axes, image)
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
 
 
 @styled
 def augmentation_table(images: Tensor, ways: Mapping[str, Callable[[Tensor], Tensor]]) -> Figure:
-    """The same uint8 images as they are and after each way of augmenting, a row a way."""
+    """The same uint8 images (N, 3, H, W) as they are and after each way of augmenting, one row per way."""
+    if not len(images):
+        return sentence("there are no images to augment")
     rows = {"as they are": images} | {name: way(images) for name, way in ways.items()}
-    figure, grid = plt.subplots(len(rows), len(images), figsize=(len(images) * 0.95 + 1.6, len(rows) * 0.98),
-                                squeeze=False)  # fmt: skip
-    for line, (name, changed) in zip(grid, rows.items(), strict=True):
-        for axes, image in zip(line, changed, strict=True):
-            show_image(axes, image)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    return figure
+    return _rows(list(rows), list(rows.values()), len(images))
 
 
 @styled
 def training_views(views: Tensor, targets: Tensor, classes: Sequence[str], columns: int = 10) -> Figure:
-    """Normalised float images (N, 3, H, W) as training sees them, in rows of `columns`, titled with their targets."""
+    """Images as training sees them, in rows of `columns`, each with its target as the title.
+
+    Args:
+        views: normalised float (N, 3, H, W).
+        targets: int64 (N,), or the float shares of the classes (N, classes) of mixed images.
+        classes: the name of each class.
+        columns: images per row.
+    """
     mean, std = (torch.tensor(v)[:, None, None] for v in (MEAN, STD))
     images = ((views * std + mean) * 255).round().clamp(0, 255).byte()
     if not targets.is_floating_point():
         return image_grid(images, [classes[k] for k in targets], columns)
-    shares, order = targets.topk(2)
+    shares, order = targets.topk(2)  # (N, 2): the two classes that were mixed
     pairs = zip(shares.tolist(), order.tolist(), strict=True)
-    titles = [f"{100 * s[0]:.0f} {classes[k[0]]}\n{100 * s[1]:.0f} {classes[k[1]]}" for s, k in pairs]
-    return image_grid(images, titles, columns)
+    return image_grid(images, [_mixture(classes, *pair) for pair in pairs], columns)
+
+
+def _mixture(classes: Sequence[str], shares: Sequence[float], labels: Sequence[int]) -> str:
+    """One line per class of a mixed image: its share in % and its name."""
+    mixed = zip(shares, labels, strict=True)
+    return "\n".join(named(classes[label], before=f"{100 * share:.0f} ") for share, label in mixed)
 
 
 @styled
 def class_counts(counts: Mapping[str, int], expected: float | None = None, title: str = "") -> Figure:
-    """Images a class as bars; a line at the expected count."""
-    figure, axes = plt.subplots(figsize=(7, 3))
-    axes.bar(list(counts), list(counts.values()))
-    for place, count in enumerate(counts.values()):
-        if count > 0.1 * max(counts.values()):  # high enough to hold its number, away from the line
+    """Number of images per class as bars.
+
+    Args:
+        counts: images by class.
+        expected: a dashed line stands at this count.
+        title: of the figure; the lowest and the highest count follow it.
+    """
+    if not counts:
+        return sentence("there are no classes to count")
+    values = list(counts.values())
+    figure, axes = plt.subplots(figsize=(7, 3.2))
+    axes.bar(range(len(values)), values)
+    axes.set_xticks(range(len(values)), short_names(list(counts)), rotation=30, ha="right", rotation_mode="anchor")
+    for place, count in enumerate(values):
+        if count > 0.1 * max(values):  # high enough to hold its number, away from the line
             axes.text(place, count / 2, f"{count:,.0f}", ha="center", va="center", fontsize=8, color="white")
         else:
             axes.text(place, count, f"{count:,.0f}", ha="center", va="bottom", fontsize=8)
     if expected is not None:
         axes.axhline(expected, color="black", linewidth=1, linestyle="--", label=f"{expected:,.0f} if balanced")
-        axes.set_ylim(top=1.2 * max(*counts.values(), expected))
         axes.legend(loc="upper right")
-    axes.set_ylabel("images")
-    axes.set_title(title)
-    axes.tick_params(axis="x", rotation=30)
+    axes.set_ylim(0, 1.2 * max(*values, expected or 0, 1))
+    low, high = min(values), max(values)
+    spread = f"{high:,.0f} each" if low == high else f"{low:,.0f} to {high:,.0f}"
+    axes.set(ylabel="images")
+    axes.set_title(wrapped(f"{title}: {spread}" if title else spread, 6.6))
     return figure
 
 
 @styled
 def pixel_histogram(images: Tensor) -> Figure:
-    """How often each grey level occurs in the three channels of uint8 images."""
+    """How often each grey level occurs in the three channels of uint8 images (N, 3, H, W)."""
+    if not len(images):
+        return sentence("there are no images whose pixels could be counted")
     figure, axes = plt.subplots(figsize=(7, 3))
-    for channel, (name, color) in enumerate((("red", "#D55E00"), ("green", "#009E73"), ("blue", "#0072B2"))):
+    for channel, (name, color) in enumerate((("red", VERMILION), ("green", GREEN), ("blue", BLUE))):
         counts = images[:, channel].flatten().bincount(minlength=256).double()
         axes.plot(range(256), 100 * counts / counts.sum(), color=color, label=name)
-    axes.set(xlabel="grey level", ylabel="% of pixels", xlim=(0, 255))
+    axes.set(xlabel="grey level", ylabel="% of pixels", xlim=(-2, 257))
+    black, white = ((images == level).double().mean().item() for level in (0, 255))
+    axes.set_title(f"{counted(len(images), 'image')}: {black:.1%} of the values are 0, {white:.1%} are 255")
     axes.legend()
     return figure

@@ -11,14 +11,16 @@ import platform
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from kit.analysis.answers import Answers
 from kit.analysis.expected import METHODS, estimate_accuracy
 from kit.analysis.shifts import MADE_SHIFTS, answers_under
 from kit.data.loading import load
-from kit.plots.scores import estimates_under_shifts
+from kit.plots.style import BLUE, GREY, styled
 from kit.predict import predict
 from kit.run import Run
 from kit.system import files
@@ -39,6 +41,27 @@ def mean_absolute_errors(table: pd.DataFrame) -> pd.DataFrame:
     level = table.groupby(level="shift", sort=False).cumcount()
     columns = {"all": errors.mean()} | {f"strength {k + 1}": errors[level == k].mean() for k in range(3)}
     return pd.DataFrame(columns).rename_axis("method")
+
+
+@styled
+def estimates_under_shifts(table: pd.DataFrame) -> Figure:
+    """Estimated against true accuracy under made shifts, one panel per method.
+
+    Args:
+        table: columns `true` and each of `kit.analysis.METHODS`, in %, one row per shift and strength.
+    """
+    figure, grid = plt.subplots(2, len(METHODS) // 2, figsize=(9.5, 7), sharex=True, sharey=True)
+    for axes, method in zip(grid.flat, METHODS, strict=True):
+        error = (table[method] - table.true).abs().mean()
+        axes.plot([0, 100], [0, 100], color=GREY, linestyle="--", linewidth=1)
+        axes.plot(table.true, table[method], "o", color=BLUE, markersize=3.5, alpha=0.8)
+        axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+        axes.set_title(f"{method}\nmean absolute error {error:.1f} points", fontsize=9)
+    for row in grid:
+        row[0].set_ylabel("estimated accuracy (%)")
+    for axes in grid[-1]:
+        axes.set_xlabel("true accuracy (%)")
+    return figure
 
 
 def main() -> None:
