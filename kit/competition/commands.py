@@ -15,7 +15,8 @@ from kit.competition.names import competition_slug
 from kit.data import local_data
 from kit.errors import KitError
 from kit.plots.submissions import expected_against_real
-from kit.submission import HEADER, check_submission
+from kit.rules import HEADER
+from kit.submission import check_submission
 from kit.system.files import replacing
 
 if TYPE_CHECKING:
