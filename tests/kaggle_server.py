@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 from collections import defaultdict, deque
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -25,6 +26,19 @@ SCORE = "0.87390"
 COMMAND = [sys.executable, "-c", "from kaggle.cli import main; main()"]  # what the script `kaggle` does
 
 
+@dataclass
+class Page:
+    """An answer that is not Kaggle's."""
+
+    content: bytes
+    kind: str = "text/html; charset=utf-8"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+CAPTIVE = Page(b"<!DOCTYPE html><title>Welcome to the hotel</title>" + b" " * 100_000)
+
+
 class KaggleServer(ThreadingHTTPServer):
     """Kaggle's state, and the script of what goes wrong next."""
 
@@ -33,6 +47,7 @@ class KaggleServer(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.lock = threading.RLock()
+        self.ended = threading.Event()  # of the test: calls that hang are let go
         self.calls: list[tuple[str, dict[str, Any]]] = []  # endpoint and body of every call, failed ones included
         self.authorizations: list[str] = []  # the header of every call
         self.failures: dict[str, deque] = defaultdict(deque)
@@ -53,7 +68,8 @@ class KaggleServer(ThreadingHTTPServer):
         """Say how the next calls go; None is a call that goes well.
 
         A status, (status, message) or (status, message, headers) is the answer, and "drop" breaks the connection;
-        "lose" and a negative status do the same after the call was carried out.
+        "lose" and a negative status do the same after the call was carried out. "silent" never answers, "drip" sends
+        a byte a second, and a `Page` is sent as it is.
         """
         self.failures[endpoint].extend(answers)
 
@@ -94,6 +110,7 @@ def kaggle(monkeypatch, tmp_path):
     if not _is_local(sys.modules.get("kaggle")):
         forget_client()
     yield server
+    server.ended.set()
     server.shutdown()
     server.server_close()
 
@@ -135,6 +152,14 @@ class _Handler(BaseHTTPRequestHandler):
             failure = self.server.failures[endpoint].popleft() if self.server.failures[endpoint] else None
             if failure == "drop":
                 return self._hang_up()
+            if failure in ("silent", "drip"):
+                self.server.lock.release()  # only this call hangs
+                try:
+                    return self._hang(failure)
+                finally:
+                    self.server.lock.acquire()
+            if isinstance(failure, Page):
+                return self._send(failure.status, failure.content, {"Content-Type": failure.kind} | failure.headers)
             refusal = failure if isinstance(failure, tuple) else (failure, "")
             if isinstance(refusal[0], int) and refusal[0] > 0:
                 return self._refuse(*refusal)
@@ -169,6 +194,10 @@ class _Handler(BaseHTTPRequestHandler):
         owner, slug, name = re.search(r"/output/([^/]+)/([^/]+)/(.+)", self.path).groups()
         with self.server.lock:
             failure = self.server.failures["GET"].popleft() if self.server.failures["GET"] else None
+        if failure in ("silent", "drip"):
+            return self._hang(failure)
+        if isinstance(failure, Page):
+            return self._send(failure.status, failure.content, {"Content-Type": failure.kind} | failure.headers)
         if failure:
             return self._refuse(failure, "no file, but an error page")
         return self._send(200, self.server.kernels[f"{owner}/{slug}"]["output"][name])
@@ -298,6 +327,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(rest[: len(rest) // 2] if cut else rest)
         if cut:
             self._hang_up()
+
+    def _hang(self, way: str) -> None:
+        if way == "drip":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not self.server.ended.wait(0.05):
+            if way == "drip":
+                self.wfile.write(b" ")
+        self.close_connection = True
 
     def _hang_up(self) -> None:
         self.close_connection = True

@@ -20,7 +20,7 @@ def workspace(tmp_path, monkeypatch):
     """An own folder for runs/, submissions/ and build/."""
     folder = tmp_path / "workspace"
     folder.mkdir()
-    for module in ("kit.run", "kit.competition.kernel", "kit.competition.kernel_output"):
+    for module in ("kit.run", "kit.competition.kernel", "kit.competition.bringing", "kit.competition.portable"):
         monkeypatch.setattr(f"{module}.workspace", lambda: folder)
     return folder
 
@@ -243,7 +243,8 @@ def test_pull_without_a_name_takes_what_was_pushed_last(kaggle, workspace):
 
 
 def test_a_failed_kernel_says_why_and_its_files_come_all_the_same(kaggle, workspace):
-    finished(kaggle, status=["ERROR"], **{"runs__paper__history.csv": b"epoch\n0\n"})["failure"] = "out of memory"
+    there = {"runs__paper__history.csv": b"epoch\n0\n", "runs__paper__config.json": b"{}"}
+    finished(kaggle, status=["ERROR"], **there)["failure"] = "out of memory"
     with pytest.raises(KitError, match=r"ended with error: out of memory; its log is in .*kit-paper"):
         kernel.pull("kit-paper")
     assert (workspace / "runs/paper/history.csv").is_file()
@@ -271,8 +272,8 @@ def test_a_kernel_that_is_not_there_is_one_sentence(kaggle, workspace):
 def test_a_longer_run_of_this_machine_is_not_overwritten(kaggle, workspace):
     make_run(workspace / "runs" / "paper", epochs=5)
     finished(kaggle, **{"runs__paper__history.csv": b"epoch\n0\n", "runs__paper__config.json": b"{}"})
-    with pytest.raises(KitError, match=r"has 5 epochs.*move yours away"):
-        kernel.pull("kit-paper")
+    kernel.pull("kit-paper")
+    assert (workspace / "runs/paper.from-kit-paper/history.csv").read_text() == "epoch\n0\n"
     assert (workspace / "runs/paper/checkpoint.pt").read_bytes() == b"checkpoint after 5"
     assert len((workspace / "runs/paper/history.csv").read_text().splitlines()) == 6
 
@@ -281,23 +282,42 @@ def test_a_run_of_another_recipe_is_not_mixed_with_the_pulled_one(kaggle, worksp
     make_run(workspace / "runs" / "paper", epochs=1)
     there = {"runs__paper__history.csv": b"epoch\n0\n1\n", "runs__paper__config.json": b'{"recipe": {"lr": 0.5}}'}
     finished(kaggle, **there)
-    with pytest.raises(KitError, match="another recipe or of other images; move it away and pull again"):
-        kernel.pull("kit-paper")
+    kernel.pull("kit-paper")
+    assert (workspace / "runs/paper.from-kit-paper/config.json").read_text() == '{"recipe": {"lr": 0.5}}'
     assert (workspace / "runs/paper/config.json").read_text() == "{}"
 
 
 def test_figures_of_a_finished_run_do_not_outlive_it(kaggle, workspace):
     here = make_run(workspace / "runs" / "paper", epochs=1)
     (here / "metrics.json").write_text("{}")
-    finished(kaggle, **{"runs__paper__history.csv": b"epoch\n0\n1\n", "runs__paper__config.json": b"{}"})
+    (here / "explore.ipynb").write_text("mine")
+    there = {"runs__paper__history.csv": b"epoch,lr\n0,0.1\n1,0.1\n", "runs__paper__config.json": b"{}"}
+    finished(kaggle, **there)
     kernel.pull("kit-paper")
+    assert len((here / "history.csv").read_text().splitlines()) == 3
+    assert (here / "explore.ipynb").read_text() == "mine"
+    assert sorted(path.name for path in (workspace / "runs").iterdir()) == ["paper"]
     assert not (here / "metrics.json").exists()
 
 
 def test_output_names_cannot_reach_outside(kaggle, workspace, tmp_path):
     kaggle.kernels[f"{USER}/kit-paper"] = {
         "status": ["COMPLETE"],
-        "output": {"runs/../../../evil.csv": b"1", "/evil.csv": b"2", "submissions/good.csv": b"3"},
+        "output": {
+            "runs/../../../evil.csv": b"1",
+            "/evil.csv": b"2",
+            "submissions/good.csv": b"3",
+            "": b"4",
+            ".": b"5",
+            "a\x00.csv": b"6",
+            "submissions/.csv": b"7",
+            "C:evil.csv": b"8",
+            "submissions/" + "a" * 300 + ".csv": b"9",
+            "submissions\\evil.csv": b"10",
+            "runs//paper/x.csv": b"11",
+            "a\nb.csv": b"12",
+            "runs": b"13",
+        },
     }
     kernel.pull("kit-paper")
     assert [path.name for path in tmp_path.rglob("*.csv")] == ["good.csv"]

@@ -1,12 +1,18 @@
-"""Unpack a downloaded zip archive, checked, without letting it write anywhere else."""
+"""Unpack a downloaded zip archive, member by member and checked, without letting it write anywhere else."""
 
+import lzma
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from kit.errors import KitError
 from kit.system.files import replacing
+
+MOST_MEMBERS = 100_000  # of an archive; one with a file for each image of CIFAR-10 has 60,000
+LARGEST_CONTENT = 10_000_000_000  # bytes unpacked; CIFAR-10 and the test file have 220 MB
+_DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError, ValueError)
 
 
 def unpack(archive: str | Path, folder: str | Path) -> int:
@@ -16,8 +22,8 @@ def unpack(archive: str | Path, folder: str | Path) -> int:
         The number of files.
 
     Raises:
-        KitError: the archive is damaged (it is then removed), reaches outside the folder, or needs more space
-            than there is.
+        KitError: the archive is damaged or has a password (it is then removed), reaches outside the folder, or holds
+            more than a competition's files can or than there is space for.
     """
     archive, folder = Path(archive), Path(folder)
     try:
@@ -29,23 +35,36 @@ def unpack(archive: str | Path, folder: str | Path) -> int:
                     _extract(content, member, part)
     except FileNotFoundError:
         raise KitError(f"{archive} does not exist; run the download again") from None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except KitError:
+        raise
+    except _DAMAGE as error:
         archive.unlink()
         raise KitError(f"{archive} arrived damaged ({error}) and was removed; run the download again") from None
     return len(members)
 
 
 def _extract(content: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    """Write one member; zipfile reads no more of it than the size that `_check` added up."""
     with content.open(member) as source, target.open("wb") as file:
         shutil.copyfileobj(source, file)
 
 
 def _check(members: list[zipfile.ZipInfo], archive: Path, folder: Path) -> None:
+    if len(members) > MOST_MEMBERS:
+        raise KitError(f"{archive} holds {len(members):,} files, more than a competition has; it is not unpacked")
     for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
+        if not path.parts or len(path.name.encode()) > 200:
+            raise KitError(f"{archive} holds a file with the name {member.filename[:50]!r}; it is not unpacked")
         is_link = stat.S_ISLNK(member.external_attr >> 16)
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link:
-            raise KitError(f"{archive} holds {member.filename!r}, which reaches outside {folder}; it is not unpacked")
+            raise KitError(
+                f"{archive} holds {member.filename[:200]!r}, which reaches outside {folder}; it is not unpacked"
+            )
     needed, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
+    if needed > LARGEST_CONTENT:
+        raise KitError(
+            f"{archive} claims {needed / 1e9:,.0f} GB unpacked, more than competitions have; it is not unpacked"
+        )
     if needed > free:
         raise KitError(f"{archive} needs {needed / 1e9:.1f} GB unpacked and {free / 1e9:.1f} GB are free; make space")

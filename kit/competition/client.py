@@ -2,6 +2,9 @@
 
 import contextlib
 import io
+import json
+import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
-from kit.competition import credentials
+from kit.competition import credentials, refusals
+from kit.competition.waiting import patiently
 from kit.errors import KitError
 
 if TYPE_CHECKING:
@@ -24,6 +28,14 @@ class Refused(KitError):
     """Kaggle answered, and the answer is no."""
 
 
+class NotUnderstood(KitError):
+    """What answered in Kaggle's place, or Kaggle in a new way, is nothing that the client can read."""
+
+
+class _Odd(NotUnderstood):
+    """The same, before it is said what was being done."""
+
+
 def connect() -> "KaggleApi":
     """Sign in with the credentials that the client itself would choose.
 
@@ -36,27 +48,40 @@ def connect() -> "KaggleApi":
         f"create new ones at {credentials.TOKEN_PAGE}"
     )
     try:
-        with explained("signing in", unauthorized=rejected), silenced():
-            from kaggle.api.kaggle_api_extended import KaggleApi  # signs in as it is imported
-
-            api = KaggleApi()
-            retried(api.authenticate)
+        with explained("signing in", unauthorized=rejected):
+            api = retried(_signed_in)
     except ImportError as error:
         raise KitError(f"the kaggle client cannot be imported ({error}); run `pip install kaggle six`") from None
     except SystemExit:  # the client's way of saying that it tried every kind of credentials
-        raise Refused(rejected) from None
+        raise Refused(credentials.unusable(source) or rejected) from None
     if is_token and api.CONFIG_NAME_TOKEN not in api.config_values:
         raise Refused(rejected)  # the client went on to weaker credentials, but would send this token all the same
     api.args = [argument for argument in api.args if argument != "--verbose"]  # which prints the request headers
     return api
 
 
+def _signed_in() -> "KaggleApi":
+    try:
+        from kaggle.api.kaggle_api_extended import KaggleApi  # signs in as it is imported
+
+        api = KaggleApi()
+        api.authenticate()
+    except ValueError as error:
+        if "Missing" not in str(error) or "in configuration" not in str(error):
+            raise
+        raise Refused(
+            "this version of the kaggle client wants user name and key in one place: put both into kaggle.json, or "
+            "set both KAGGLE_USERNAME and KAGGLE_KEY, or run `pip install --upgrade kaggle`"
+        ) from None
+    return api
+
+
 @contextmanager
-def silenced() -> Iterator[io.StringIO]:
-    """Collect what the client prints instead of showing it."""
-    printed = io.StringIO()
+def silenced(printed: io.StringIO | None = None) -> Iterator[None]:
+    """Collect what the client prints in `printed` instead of showing it."""
+    printed = printed or io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        yield printed
+        yield
 
 
 @contextmanager
@@ -73,7 +98,9 @@ def explained(doing: str, *, slug: str = "", unauthorized: str = "") -> Iterator
     except requests.RequestException as error:
         kind = KitError if is_passing(error) else Refused
         raise kind(_sentence(error, doing, slug, unauthorized)) from None
-    except OSError as error:  # of which the above are a kind
+    except _Odd as error:
+        raise NotUnderstood(f"{doing}: {error}") from None
+    except OSError as error:  # of which requests' errors are a kind
         raise KitError(f"{doing}: {error.strerror or error}; make space or choose another folder") from error
 
 
@@ -81,24 +108,66 @@ def retried(call: Callable[..., _Answer], *arguments: Any, **options: Any) -> _A
     """Call something that changes nothing at Kaggle, again after a pause when the failure looks passing."""
     for attempt in range(ATTEMPTS - 1):
         try:
-            return call(*arguments, **options)
+            return asked(call, *arguments, **options)
         except requests.RequestException as error:
             if not is_passing(error):
                 raise
             time.sleep(pause_after(error, attempt))
-    return call(*arguments, **options)
+    return asked(call, *arguments, **options)
+
+
+def asked(
+    call: Callable[..., _Answer], *arguments: Any, progress: Callable[[], int] = int, patience: float | None = None,
+    printed: io.StringIO | None = None, **options: Any,
+) -> _Answer:  # fmt: skip
+    """Call the client once, without what it prints, within a time limit.
+
+    Args:
+        call: a method of the client, with its arguments and options.
+        progress, patience: as for `patiently`.
+        printed: takes what the client prints.
+
+    Raises:
+        NotUnderstood: the answer is a web page, empty, or of another kind than the client expects.
+        requests.RequestException: no connection, a refusal, or no answer in time.
+    """
+    screen = sys.stderr
+    try:
+        with silenced(printed):
+            return patiently(lambda: call(*arguments, **options), progress, patience, screen)
+    except (KitError, requests.RequestException) as error:
+        if isinstance(error, requests.exceptions.JSONDecodeError):
+            raise _not_understood(error) from None
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:  # of the client's reading
+        raise _not_understood(error) from None
+
+
+def _not_understood(error: Exception) -> _Odd:
+    text = error.doc if isinstance(error, json.JSONDecodeError) else ""
+    if text.lstrip("\ufeff \r\n\t").startswith("<"):
+        return _Odd(
+            "a web page came in place of Kaggle's answer, as in networks that ask to sign in first: "
+            "open https://www.kaggle.com in a browser, sign in to the network, and run this again"
+        )
+    return _Odd(
+        f"Kaggle's answer is empty or of a kind that the client cannot read ({type(error).__name__}): "
+        "run this again in some minutes, and if that does not help, run `pip install --upgrade kaggle`"
+    )
 
 
 def is_passing(error: requests.RequestException) -> bool:
     """Whether the same request may succeed later: no connection, too many requests, trouble at Kaggle."""
+    if isinstance(error, requests.TooManyRedirects):
+        return False
     code = status_code(error)
     return code is None or code == 429 or code >= 500
 
 
 def pause_after(error: requests.RequestException, attempt: int) -> float:
     """Seconds to wait: what Kaggle asks for, else 1, 2, 4, ... by `attempt`; a minute at most."""
-    asked = error.response.headers.get("Retry-After", "") if error.response is not None else ""
-    return min(float(asked) if asked.isdigit() else 2.0**attempt, _LONGEST_PAUSE)
+    wanted = error.response.headers.get("Retry-After", "") if error.response is not None else ""
+    return min(float(wanted) if wanted.isascii() and wanted.isdigit() else 2.0**attempt, _LONGEST_PAUSE)
 
 
 def status_code(error: requests.RequestException) -> int | None:
@@ -108,34 +177,34 @@ def status_code(error: requests.RequestException) -> int | None:
 
 def _sentence(error: requests.RequestException, doing: str, slug: str, unauthorized: str) -> str:
     code = status_code(error)
+    if isinstance(error, requests.TooManyRedirects):
+        return f"{doing}: the answers lead in a circle (redirects); sign in to this network, and run this again"
+    if isinstance(error, requests.Timeout):
+        return f"{doing}: Kaggle did not answer in time ({_cut(str(error))}); check the network and run this again"
     if code is None:
         return (
             f"{doing}: no connection to Kaggle ({type(error).__name__}); check the network "
             "(in a Kaggle notebook: Settings, Internet on) and run this again"
         )
-    told = f"{doing}: {code}{_told(error.response)}"
+    words = _words_of(error.response)
+    told = f"{doing}: {code}{words and ': ' + words}"
     if code == 401:
         return unauthorized or f"{told}; create new credentials at {credentials.TOKEN_PAGE}"
-    if code == 403:
-        rules = f"accept the rules at https://www.kaggle.com/competitions/{slug}/rules"
-        return f"{told}; {rules if slug else 'check the name'} with the account of these credentials"
-    if code == 404:
-        return f"{told}; Kaggle knows no such thing: check the name {slug}".rstrip()
     if is_passing(error):
         return f"{told}; Kaggle is busy or in trouble: wait some minutes and run this again"
-    return f"{told}; {_cure(told)}"
+    return f"{told}; {refusals.cure(code, words, slug)}"
 
 
-def _cure(told: str) -> str:
-    if any(word in told.lower() for word in ("limit", "allowance", "per day", "daily")):
-        return "the day's submissions are used up, the count starts anew at 00:00 UTC"
-    return "correct that and run this again"
-
-
-def _told(response: requests.Response) -> str:
-    """What the answer says in its own words, as ": words", or nothing."""
+def _words_of(response: requests.Response | None) -> str:
+    """What a refusal says in its own words, on one line and cut, or nothing."""
     try:
-        message = response.json().get("message", "")
-    except (ValueError, AttributeError):
+        message = response.json().get("message", "") if response is not None else ""
+    except (ValueError, AttributeError, RecursionError):
         return ""
-    return f": {str(message).strip().rstrip('.')}" if message else ""
+    return _cut(str(message or "")).rstrip(".")
+
+
+def _cut(text: str) -> str:
+    """One line of at most 300 printable characters."""
+    line = " ".join(re.sub(r"[^\S ]|[\x00-\x1f\x7f-\x9f]", " ", text[:2000]).split())
+    return line if len(line) <= 300 else line[:299] + "…"

@@ -1,8 +1,8 @@
 """The Kaggle competition: its name, its files, its submissions and scores, through the official client."""
 
-import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,17 @@ from kit.competition import client, ledger, upload
 from kit.competition.archive import unpack
 from kit.competition.ledger import Row
 from kit.competition.names import competition_slug
-from kit.data import local_data
+from kit.competition.transfer import LARGEST_FILE, check_size
+from kit.data import find_competition_test, load_competition_test, local_data
 from kit.errors import KitError
 from kit.plots.submissions import expected_against_real
-from kit.rules import HEADER
-from kit.submission import check_submission
+from kit.submission import HEADER, check_submission
 from kit.system.files import replacing
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
 
+_LONGEST_MESSAGE = 500  # characters
 _POLLS = (2.0, 3.0, 5.0, *(10.0,) * 12, *(30.0,) * 16)  # seconds between looks at the score: ten minutes
 
 
@@ -41,10 +42,22 @@ def download(slug: str | None = None, folder: str | Path | None = None) -> Path:
     archive = folder / f"{slug}.zip"
     print(f"downloading the files of {slug} to {folder}")
     with client.explained(f"downloading {slug}", slug=slug):
-        client.retried(api.competition_download_files, slug, path=str(folder), quiet=not sys.stderr.isatty())
+        fetch = partial(api.competition_download_files, slug, path=str(folder), quiet=True)
+        client.retried(fetch, progress=lambda: _size(archive))
     count = unpack(archive, folder)
     print(f"{count} files unpacked from {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
     return folder
+
+
+def _size(archive: Path) -> int:
+    """The bytes of an archive that have arrived so far.
+
+    Raises:
+        KitError: more than a competition's files can have.
+    """
+    size = archive.stat().st_size if archive.is_file() else 0
+    check_size(size, archive, LARGEST_FILE)
+    return size
 
 
 def submit(
@@ -74,7 +87,9 @@ def submit(
     path, slug, message, record = Path(path), competition_slug(slug), message.strip(), record or ledger.default()
     if not message:
         raise KitError("a submission needs a message that tells it from the others; give one with -m")
+    _check_message(message)
     check_submission(path, header=header)
+    _check_against_test_file(path, header)
     api = client.connect()
     row, sent_before = upload.claim(path, message, slug, record)
     if sent_before:
@@ -82,6 +97,32 @@ def submit(
     if not row["ref"]:
         row = upload.send(api, path, row, record)
     return _wait_for_score(api, row, record) if wait else row
+
+
+def _check_message(message: str) -> None:
+    if not message.isprintable() or len(message) > _LONGEST_MESSAGE:
+        raise KitError(f"a message is one line of at most {_LONGEST_MESSAGE} characters; shorten it")
+
+
+def _check_against_test_file(path: Path, header: Sequence[str]) -> None:
+    """Compare the CSV's ids with those of the competition's test file, if that lies in data/.
+
+    Raises:
+        KitError: they are others.
+    """
+    test_file = find_competition_test(local_data())
+    if test_file is None:
+        return
+    try:
+        ids = load_competition_test(test_file).ids
+    except KitError as error:
+        print(f"the ids of {path.name} were not compared with the test file: {error}")
+        return
+    try:
+        check_submission(path, ids=ids, header=header, any_order=True)
+    except KitError as error:
+        raise KitError(f"{path} does not fit {test_file}: {error}; nothing was sent") from None
+    print(f"{path.name} holds the {len(ids):,} ids of {test_file}")
 
 
 def _wait_for_score(api: "KaggleApi", row: Row, record: str | Path) -> Row:

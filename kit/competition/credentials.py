@@ -6,14 +6,19 @@ Nothing here returns, prints or keeps a secret; only the place where one was fou
 
 import json
 import os
+import re
 import stat
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from kit.errors import KitError
 
 TOKEN_PAGE = "https://www.kaggle.com/settings/api"
+_LARGEST = 100_000  # bytes that are read of a file of credentials
+_LOGIN = "`kaggle auth login`"
+_FIRST_WITH_LOGIN = (2, 1, 2)  # versions of the client before this one do not use such a login when they are imported
 
 
 def locate() -> tuple[str, bool]:
@@ -68,7 +73,7 @@ def _check_token(text: str, place: str) -> None:
     token = text.strip()
     if token.startswith("{"):
         raise KitError(f"{place} holds the text of a kaggle.json, not a token; save that text as {_legacy_file()}")
-    if not token or any(character.isspace() for character in token):
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise KitError(f"{place} is not a token (one word without spaces); create a new one at {TOKEN_PAGE}")
 
 
@@ -96,7 +101,18 @@ def _browser_login() -> str | None:
     if not _is_word(_json(path).get("refresh_token")):
         raise KitError(f"{path} holds no login; delete it and run `kaggle auth login` again")
     _warn_if_readable(path)
-    return f"{path} (`kaggle auth login`)"
+    return f"{path} ({_LOGIN})"
+
+
+def unusable(source: str) -> str | None:
+    """Why the client that is installed cannot use good credentials from `source`, None if it can."""
+    version = metadata.version("kaggle")
+    if _LOGIN in source and tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < _FIRST_WITH_LOGIN:
+        return (
+            f"version {version} of the kaggle client cannot use the login in {source}: run `pip install --upgrade "
+            f"kaggle`, or create a token at {TOKEN_PAGE} and save it in ~/.kaggle/access_token"
+        )
+    return None
 
 
 def _legacy_file() -> Path:
@@ -120,9 +136,15 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_bytes()[:_LARGEST].decode()
     except (OSError, UnicodeDecodeError):
         raise KitError(f"{path} cannot be read as text; give yourself access (chmod 600) or create it again") from None
+    if text.startswith("\ufeff"):
+        raise KitError(
+            f"{path} begins with a byte-order mark, which some editors add and the kaggle client does not take; "
+            "save it again as UTF-8 without that mark (Windows Notepad: encoding UTF-8, not UTF-8 with BOM)"
+        )
+    return text
 
 
 def _is_word(value: Any) -> bool:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from kit.competition import client, kernel_output, portable
+from kit.competition import bringing, client, kernel_output, portable
 from kit.competition.names import competition_slug, kernel_name
+from kit.competition.waiting import LONG_PATIENCE
 from kit.errors import KitError
 from kit.run import Run
 from kit.system import files
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
 
 ACCELERATOR = "NvidiaTeslaT4"  # Kaggle's name for two T4s
+_SLOWEST_UPLOAD = 50_000  # bytes per second, less than which an upload is given up
 _OWNER = "your-user-name"  # in a dry run
 _POLLS = (5.0, 10.0, 15.0, *(30.0,) * 1500)  # seconds between looks at a kernel: half a day and some
 
@@ -132,8 +134,8 @@ def _source(api: "KaggleApi | None", owner: str, kernel: str | None, run: str | 
 def _save(api: "KaggleApi", kernel: str, folder: Path) -> Pushed:
     page = f"https://www.kaggle.com/code/{kernel}"
     try:
-        with client.explained(f"pushing {kernel}"), client.silenced():
-            answer = api.kernels_push(str(folder))  # not retried: a second version would use up GPU hours
+        with client.explained(f"pushing {kernel}"):  # and not retried: a second version would use up GPU hours
+            answer = client.asked(api.kernels_push, str(folder), patience=LONG_PATIENCE)
     except client.Refused:
         raise
     except KitError as error:
@@ -168,11 +170,13 @@ def _upload_run(api: "KaggleApi", dataset: str, run: Run) -> None:
         slug = dataset.split("/")[1]
         about = {"id": dataset, "title": slug, "licenses": [{"name": "other"}]}
         files.write_json(Path(folder) / "dataset-metadata.json", about)
-        with client.silenced():
-            if _status(api, dataset) is None:
-                answer = api.dataset_create_new(folder, public=False, quiet=True)
-            else:
-                answer = api.dataset_create_version(folder, version_notes="a later checkpoint", quiet=True)
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+        patience = LONG_PATIENCE + size / _SLOWEST_UPLOAD
+        if _status(api, dataset) is None:
+            answer = client.asked(api.dataset_create_new, folder, public=False, quiet=True, patience=patience)
+        else:
+            notes = {"version_notes": "a later checkpoint", "quiet": True}
+            answer = client.asked(api.dataset_create_version, folder, patience=patience, **notes)
     if answer.error:
         raise client.Refused(f"uploading the run as {dataset}: Kaggle refuses: {answer.error}")
     for pause in _POLLS[:40]:
@@ -199,16 +203,18 @@ def _status(api: "KaggleApi", dataset: str) -> str | None:
 def pull(kernel: str | None = None, *, wait: bool = True) -> list[Path]:
     """Follow a kernel until it ends, and bring back its run folder, executed notebook, CSV and log.
 
+    Nothing is overwritten but an earlier state of the same run: a run or a CSV that differs from the one here is kept
+    beside it, and a ledger is never taken.
+
     Args:
-        kernel: `slug` or `owner/slug`; None is the one pushed last from here.
+        kernel: `slug` or `owner/slug`, or the address of its page; None is the one pushed last from here.
         wait: whether to wait for its end; False brings back what there is.
 
     Returns:
         The files as they lie in this workspace: runs/<run>/, submissions/, build/kernels/<slug>/.
 
     Raises:
-        KitError: no such kernel, no connection, the kernel failed (after its files were brought), or a run of
-            that name has more epochs here than there.
+        KitError: no such kernel, no connection, or the kernel failed (after its files were brought).
     """
     api = client.connect()
     kernel = kernel_name(kernel) if kernel else _last_pushed()
@@ -218,7 +224,7 @@ def pull(kernel: str | None = None, *, wait: bool = True) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix=".pull-", dir=_made(home)) as stage:
         with client.explained(f"bringing back the output of {kernel}"):
             kernel_output.fetch(api, kernel, Path(stage))
-        brought = kernel_output.put_away(Path(stage), home)
+        brought = bringing.put_away(Path(stage), home)
     for path in brought:
         print(f"brought {path}")
     if state not in ("complete", "queued", "running"):
@@ -238,17 +244,31 @@ def _last_pushed() -> str:
     return files.read_json(latest)["id"]
 
 
+def _state(api: "KaggleApi", kernel: str) -> Any:
+    """Kaggle's answer about the kernel: its status, and why it failed if it did."""
+    from kagglesdk.kernels.types.kernels_api_service import ApiGetKernelSessionStatusRequest
+
+    request = ApiGetKernelSessionStatusRequest()
+    request.user_name, request.kernel_slug = kernel.split("/")
+
+    def ask() -> Any:
+        with api.build_kaggle_client() as kaggle:
+            return kaggle.kernels.kernels_api_client.get_kernel_session_status(request)
+
+    with client.explained(f"asking how {kernel} is doing"):
+        try:
+            return client.retried(ask)
+        except requests.HTTPError as error:
+            if client.status_code(error) not in (401, 403, 404):
+                raise
+            raise client.Refused(f"Kaggle shows no kernel {kernel} to this account; check the name") from None
+
+
 def _follow(api: "KaggleApi", kernel: str, wait: bool) -> tuple[str, str]:
     """The kernel's state in Kaggle's word, and why it failed if it did."""
     waited = 0.0
     for pause in _POLLS:
-        with client.explained(f"asking how {kernel} is doing"):
-            try:
-                answer = client.retried(api.kernels_status, kernel)
-            except ValueError as error:  # the client's word for 401 and 403
-                if isinstance(error, requests.RequestException):
-                    raise
-                raise client.Refused(f"Kaggle shows no kernel {kernel} to this account; check the name") from None
+        answer = _state(api, kernel)
         state = answer.status.name.lower()
         print(f"{kernel}: {state}, {waited / 60:.0f} min", flush=True)
         if state not in ("queued", "running", "new_script", "cancel_requested") or not wait:

@@ -1,86 +1,75 @@
-"""The output of a kernel: fetched, checked for completeness, and put where the kit looks for it."""
+"""The output of a kernel: listed and fetched below a temporary folder."""
 
-import os
+import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
-
-import requests
+from typing import TYPE_CHECKING, Any
 
 from kit.competition import client
+from kit.competition.transfer import stream
 from kit.errors import KitError
-from kit.run import Run
 from kit.system import files
-from kit.system.paths import workspace
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
+
+LARGEST_OUTPUT = 20_000_000_000  # bytes that Kaggle keeps of a kernel
+_MOST_PAGES = 1000
+_PART = re.compile(r"[\w+-][\w .+-]{0,149}")  # of a path: no hidden file, no drive, no control character
 
 
 def fetch(api: "KaggleApi", kernel: str, stage: Path) -> None:
     """Fetch runs, submissions, top-level notebooks and CSVs below `stage`, and the log.
 
-    The client's own `kernels_output` would keep an error page or half a file as if it were the file.
+    The client's own `kernels_output` would keep an error page or half a file as if it were the file, and would take
+    any name.
 
     Raises:
+        KitError: the output is larger than Kaggle can keep or than the disk has free.
         requests.RequestException: no connection, or Kaggle refuses.
     """
+    left, slug = LARGEST_OUTPUT, kernel.split("/")[1]
+    for answer in _pages(api, kernel):
+        for item in answer.files or []:
+            if _is_wanted(str(item.file_name)):
+                path = stage / str(item.file_name)
+                print(f"fetching {item.file_name}", flush=True)
+                left -= client.retried(stream, str(item.url), path, left)
+        if answer.log:
+            files.write_text(stage / f"{slug}.log", str(answer.log))
+
+
+def _pages(api: "KaggleApi", kernel: str) -> Iterator[Any]:
+    """Kaggle's list of the kernel's output files, page by page."""
     from kagglesdk.kernels.types.kernels_api_service import ApiListKernelSessionOutputRequest
 
     request = ApiListKernelSessionOutputRequest()
     request.user_name, request.kernel_slug = kernel.split("/")
-    while True:
+
+    def ask() -> Any:
         with api.build_kaggle_client() as kaggle:
-            answer = client.retried(kaggle.kernels.kernels_api_client.list_kernel_session_output, request)
-        for item in answer.files or []:
-            if _is_wanted(PurePosixPath(item.file_name)):
-                client.retried(_fetch, item.url, stage / item.file_name)
-        if answer.log:
-            files.write_text(stage / f"{request.kernel_slug}.log", answer.log)
+            return kaggle.kernels.kernels_api_client.list_kernel_session_output(request)
+
+    for _ in range(_MOST_PAGES):
+        answer = client.retried(ask)
+        yield answer
         if not answer.next_page_token:
             return
         request.page_token = answer.next_page_token
+    raise KitError(f"Kaggle lists the output of {kernel} without end; look at its page")
 
 
-def _is_wanted(path: PurePosixPath) -> bool:
-    if path.is_absolute() or ".." in path.parts:
-        return False
-    return path.parts[0] in ("runs", "submissions") or (len(path.parts) == 1 and path.suffix in (".csv", ".ipynb"))
+def _is_wanted(name: str) -> bool:
+    """Whether the file is runs/<run>/<file>, a CSV of submissions/ or its JSON, or a notebook or CSV at the top.
 
-
-def _fetch(url: str, path: Path) -> None:
-    response = requests.get(url, timeout=60)
-    response.raise_for_status()
-    files.write_bytes(path, response.content)
-
-
-def put_away(stage: Path, home: Path) -> list[Path]:
-    """Move runs/ and submissions/ to the workspace's and the rest to `home`, and return where they are now.
-
-    Raises:
-        KitError: a run of that name has more epochs here than there, or is of another recipe or of other images; then
-            nothing is moved.
+    A ledger is never taken: the one here is the record.
     """
-    pairs = [(run, workspace() / "runs" / run.name) for run in stage.glob("runs/*")]
-    for there, here in pairs:
-        _check_continues(Run(here.resolve()), Run(there.resolve()))
-    for there, here in pairs:
-        if not Run(there.resolve()).finished:  # figures of the whole run would call the pulled one finished
-            (here / "metrics.json").unlink(missing_ok=True)
-    brought = []
-    for path in sorted(path for path in stage.rglob("*") if path.is_file()):
-        within = path.relative_to(stage)
-        target = (workspace() if within.parts[0] in ("runs", "submissions") else home) / within
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
-        brought.append(target)
-    return brought
-
-
-def _check_continues(here: Run, there: Run) -> None:
-    ours, theirs = len(here.history), len(there.history)
-    if ours > theirs:
-        raise KitError(f"{here.folder} has {ours} epochs, the kernel {theirs}; move yours away and pull again")
-    if not (here.config_path.is_file() and there.config_path.is_file()):
-        return
-    if any(here.config.get(word) != there.config.get(word) for word in ("recipe", "classes")):
-        raise KitError(f"{here.folder} is a run of another recipe or of other images; move it away and pull again")
+    path = PurePosixPath(name)
+    parts = path.parts
+    if not parts or name != str(path) or not all(_PART.fullmatch(part) for part in parts):
+        return False
+    if parts[0] == "runs":
+        return len(parts) == 3
+    if parts[0] == "submissions":
+        return len(parts) == 2 and path.suffix in (".csv", ".json") and path.stem.lower() != "ledger"
+    return len(parts) == 1 and path.suffix in (".csv", ".ipynb")

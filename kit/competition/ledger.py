@@ -5,13 +5,14 @@ Every change is made under a lock and written whole, so two processes that submi
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import Any
 
 from kit.errors import KitError
+from kit.system import locks
 from kit.system.files import write_text
 from kit.system.paths import workspace
 
@@ -36,6 +37,9 @@ COLUMNS = (
 ADDED_LATER = ("estimates",)  # columns that a ledger of an earlier version of the kit may lack
 
 Row = dict[str, str]
+_FORMULA = re.compile(
+    r"'*[=+\-@\t\r＝＋－＠]"
+)  # what a spreadsheet runs, also once it is marked
 _LOCK_SECONDS = 60
 
 
@@ -56,7 +60,7 @@ def rows(path: str | Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet program may have added the mark
             reader = csv.DictReader(file, restval="", strict=True)
-            found = [dict.fromkeys(ADDED_LATER, "") | row for row in reader]
+            found = [dict.fromkeys(ADDED_LATER, "") | _unmarked(row) for row in reader]
     except (csv.Error, UnicodeDecodeError) as error:
         raise KitError(f"{path} is not a CSV file ({error}); repair it or move it away") from None
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ()) and name not in ADDED_LATER]
@@ -74,14 +78,11 @@ def edit(change: Callable[[list[Row]], Row | None], path: str | Path) -> Row | N
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_SECONDS):
+        with locks.owned(path.with_name(f".{path.name}.lock"), str(path), _LOCK_SECONDS):
             current = rows(path)
             result = change(current)
             _write(path, current)
             return result
-    except Timeout:
-        raise KitError(f"{path} is locked by another process; end that process and run this again") from None
     except OSError as error:
         raise KitError(f"cannot write {path}: {error.strerror}; choose a folder you can write to") from error
 
@@ -111,6 +112,20 @@ def update(time: str, path: str | Path, **values: str) -> Row:
     return edit(alter, path)
 
 
+def _marked(value: str) -> str:
+    """A value that a spreadsheet would take for a formula, with a ' before it, which makes it text there."""
+    return f"'{value}" if _FORMULA.match(value) else value
+
+
+def _unmarked(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as it was before `_marked`; under None are fields without a column, for `rows` to refuse."""
+
+    def plain(value: Any) -> Any:
+        return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
+
+    return {name: plain(value) for name, value in row.items()}
+
+
 def _unique_time(time: str, current: list[Row]) -> str:
     moment = datetime.fromisoformat(time) if time else datetime.now(UTC)
     taken = {row["time"] for row in current}
@@ -125,5 +140,5 @@ def _write(path: Path, current: list[Row]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, [*COLUMNS, *dict.fromkeys(added)], restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(current)
+    writer.writerows({name: _marked(value) for name, value in row.items()} for row in current)
     write_text(path, text.getvalue())

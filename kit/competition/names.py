@@ -6,7 +6,7 @@ import re
 from kit.data import COMPETITIONS
 from kit.errors import KitError
 
-_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?kaggle\.com/(?P<path>[^?#\s]*)", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?kaggle\.com/(?P<path>[^?#\s]*)(?:[?#]\S*)?", re.IGNORECASE)
 _SLUG = r"[a-z0-9][a-z0-9_-]{0,99}"
 
 

@@ -10,8 +10,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
+from kit.competition.package import package_files
 from kit.errors import KitError
 from kit.parameters import NOTEBOOKS, check
+from kit.system.paths import workspace
 
 LARGEST = 1_000_000  # bytes that Kaggle takes for the source of a notebook
 _FOLDED = {"_kg_hide-input": True, "jupyter": {"source_hidden": True}}
@@ -62,11 +64,19 @@ def takes(notebook: str | Path, parameter: str) -> bool:
 
 def _existing(notebook: str | Path) -> Path:
     path = Path(notebook)
-    if not path.suffix:
-        path = _PACKAGE.parent / "notebooks" / f"{notebook}.ipynb"
-    if not path.is_file() or path.stem not in NOTEBOOKS:
+    if path.stem not in NOTEBOOKS:
         raise KitError(f"{notebook} is no notebook of the kit; choose among {', '.join(NOTEBOOKS)}")
-    return path
+    if path.suffix:
+        places = [path]
+    else:
+        places = [folder / "notebooks" / f"{notebook}.ipynb" for folder in (_PACKAGE.parent, workspace())]
+    for place in places:
+        if place.is_file():
+            return place
+    raise KitError(
+        f"{places[-1]} is missing: an installed kit has no notebooks, so run this in a clone of the repository, or in "
+        "the folder that holds a copy of its notebooks/"
+    )
 
 
 def _check_names(paths: Sequence[Path], parameters: Mapping[str, Any]) -> None:
@@ -84,7 +94,7 @@ def _heading(paths: Sequence[Path]) -> str:
 
 
 def _package_cells() -> list[NotebookNode]:
-    sources = sorted(path for pattern in ("*.py", "*.csv") for path in _PACKAGE.rglob(pattern))
+    sources = package_files()
     folders = sorted({path.parent.relative_to(_PACKAGE.parent).as_posix() for path in sources})
     make = "import os\n\n" + "\n".join(f"os.makedirs({folder!r}, exist_ok=True)" for folder in folders)
     return [new_code_cell(make), *map(_writefile, sources)]

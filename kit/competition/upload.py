@@ -2,16 +2,19 @@
 
 import contextlib
 import hashlib
+import io
+import math
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import requests
 
 from kit.analysis import LINE
 from kit.competition import client, ledger
 from kit.competition.ledger import Row
+from kit.competition.waiting import LONG_PATIENCE
 from kit.errors import KitError
 from kit.recipe import RECIPES
 from kit.system.files import read_json
@@ -93,13 +96,22 @@ def recognise(api: "KaggleApi", row: Row, record: str | Path) -> Row:
     if found := _arrived(api, row, known):
         print(f"an earlier attempt did arrive, as {found.ref}; nothing is sent again")
         return ledger.update(row["time"], record, ref=str(found.ref), status="pending")
-    age = time.time() - pd.Timestamp(row["time"]).timestamp()
-    if row["status"] == "sending" and age < _ABANDONED_SECONDS:
+    left = _ABANDONED_SECONDS - _age(row)
+    if row["status"] == "sending" and left > 0:
         raise KitError(
             f"{row['file']} with this message is being submitted by another process since {row['time']}; "
-            f"if that process is dead, run this again in {(_ABANDONED_SECONDS - age) / 60:.0f} minutes"
+            f"if that process is dead, run this again in {math.ceil(left / 60)} minutes"
         )
     return ledger.update(row["time"], record, status="sending")
+
+
+def _age(row: Row) -> float:
+    """Seconds since the row's attempt began; infinite if its time cannot be right, as from a clock that was wrong."""
+    try:
+        age = time.time() - datetime.fromisoformat(row["time"]).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return math.inf
+    return math.inf if age < -_ABANDONED_SECONDS else max(age, 0.0)
 
 
 def send(api: "KaggleApi", path: Path, row: Row, record: str | Path) -> Row:
@@ -146,11 +158,14 @@ def _submit(api: "KaggleApi", path: Path, row: Row) -> str:
     the last request the submission may exist: then only looking is safe.
     """
     seen = {str(each.ref) for each in listed(api, row["competition"])}
+    printed = io.StringIO()
     for attempt in range(client.ATTEMPTS):
         try:
-            with client.silenced() as printed:
-                answer = api.competition_submit(str(path), row["message"], row["competition"], quiet=True)
+            send, sent = api.competition_submit, (str(path), row["message"], row["competition"])
+            answer = client.asked(send, *sent, quiet=True, patience=LONG_PATIENCE, printed=printed)
             break
+        except client.NotUnderstood:  # of the last request or of one before it
+            return _look_for(api, row, seen)
         except requests.RequestException as error:
             if _may_have_arrived(error):
                 return _look_for(api, row, seen)
@@ -166,7 +181,7 @@ def _may_have_arrived(error: requests.RequestException) -> bool:
     code = client.status_code(error)
     if code is not None and code < 500:
         return False
-    return error.request is None or error.request.url.endswith("/CreateSubmission")
+    return error.request is None or str(error.request.url).endswith("/CreateSubmission")
 
 
 def _look_for(api: "KaggleApi", row: Row, seen: set[str]) -> str:
