@@ -71,8 +71,32 @@ def _add_kaggle_options(add: Callable[[str, Command, str], argparse.ArgumentPars
     pull = add("pull", _pull, "follow a kernel to its end and bring back its run, notebook and CSV")
     pull.add_argument("kernel", nargs="?", help="slug or owner/slug (default: the one pushed last)")
     pull.add_argument("--no-wait", action="store_true", help="bring back what there is")
+    _add_pack_options(add)
     for command in (sub, submit, scores, push):
         command.add_argument("--competition", help="its slug, if not the usual one")
+
+
+def _add_pack_options(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+    pack = add("pack", _pack, "put all that made a CSV into one zip: kit, weights, CSV, notebooks, versions, hashes")
+    pack.add_argument("run", help="a run with a CSV in submissions/, or several joined by commas")
+    pack.add_argument("--output", help="the zip (default: build/packs/<run>.zip)")
+    verify = add("verify", _verify, "predict again with the code in a pack, and compare the CSV byte for byte")
+    verify.add_argument("pack", help="the zip, or the folder that it was unpacked to")
+    for command in (pack, verify):
+        command.add_argument("--test_file", default="auto", help="the competition's test file (default: auto)")
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from kit.pack import pack
+
+    pack(options.run, options.output, options.test_file)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from kit.pack import verify
+
+    if not verify(options.pack, options.test_file):
+        raise KitError("the CSV is not the same; see above")
 
 
 def _demo(_options: argparse.Namespace) -> None:

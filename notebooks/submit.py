@@ -147,7 +147,7 @@ from kit.submission import describe, parse_header, submission_path, write_submis
 
 csv = None
 if test.from_competition:
-    about = describe(members, settings.weights, views, source, expectation)
+    about = describe(members, settings.weights, views, source, expectation, settings.amp)
     target, names = submission_path(members), parse_header(settings.header)
     csv = write_submission(target, test.ids, labels, header=names, about=about)
     print(csv, *csv.read_text().splitlines()[:6], sep="\n")

@@ -16,12 +16,13 @@ import pytest
 import torch
 from test_kernel import finished, make_run, workspace  # noqa: F401
 
-from kit.competition import archive, client, kernel, kernel_output, ledger, package, transfer, waiting
+from kit.competition import client, kernel, kernel_output, ledger, transfer, waiting
 from kit.competition import commands as competition
 from kit.competition.names import competition_slug, kernel_name
 from kit.data.loading import write_competition_test
 from kit.data.places import COMPETITIONS
 from kit.errors import KitError
+from kit.system import archive, package
 
 kaggle = kaggle_server.kaggle
 Page, SLUG, USER = kaggle_server.Page, COMPETITIONS[0], kaggle_server.USER

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from kit.competition import client, ledger, upload
-from kit.competition.archive import unpack
 from kit.competition.ledger import Row
 from kit.competition.names import competition_slug
 from kit.competition.transfer import LARGEST_FILE, check_size
@@ -17,6 +16,7 @@ from kit.data import find_competition_test, load_competition_test, local_data
 from kit.errors import KitError
 from kit.plots.submissions import expected_against_real
 from kit.submission import HEADER, check_submission
+from kit.system.archive import Damaged, unpack
 from kit.system.files import replacing
 
 if TYPE_CHECKING:
@@ -44,7 +44,11 @@ def download(slug: str | None = None, folder: str | Path | None = None) -> Path:
     with client.explained(f"downloading {slug}", slug=slug):
         fetch = partial(api.competition_download_files, slug, path=str(folder), quiet=True)
         client.retried(fetch, progress=lambda: _size(archive))
-    count = unpack(archive, folder)
+    try:
+        count = unpack(archive, folder)
+    except Damaged as error:
+        archive.unlink()  # so that the next download starts from nothing
+        raise KitError(f"{error}; it was removed, so run the download again") from None
     print(f"{count} files unpacked from {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
     return folder
 

@@ -37,9 +37,7 @@ COLUMNS = (
 ADDED_LATER = ("estimates",)  # columns that a ledger of an earlier version of the kit may lack
 
 Row = dict[str, str]
-_FORMULA = re.compile(
-    r"'*[=+\-@\t\r＝＋－＠]"
-)  # what a spreadsheet runs, also once it is marked
+_FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")  # what a spreadsheet runs, also once it is marked
 _LOCK_SECONDS = 60
 
 

@@ -10,9 +10,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from kit.competition.package import package_files
 from kit.errors import KitError
 from kit.parameters import NOTEBOOKS, check
+from kit.system.package import package_files
 from kit.system.paths import workspace
 
 LARGEST = 1_000_000  # bytes that Kaggle takes for the source of a notebook

@@ -26,7 +26,7 @@ def submission_path(runs: "Sequence[Run]") -> Path:
 
 
 def describe(runs: "Sequence[Run]", weights: str, tta: str, source: "Answers",
-             expectation: "Forecast | None" = None) -> dict[str, Any]:  # fmt: skip
+             expectation: "Forecast | None" = None, amp: str = "auto") -> dict[str, Any]:  # fmt: skip
     """What is kept beside the CSV: runs, recipes, hashes of the weights, views, accuracy and expected scores.
 
     Args:
@@ -35,6 +35,7 @@ def describe(runs: "Sequence[Run]", weights: str, tta: str, source: "Answers",
         tta: the views of test-time augmentation.
         source: the answers of the runs together to the first run's validation images.
         expectation: of the score on the leaderboard.
+        amp: the precision that predicted.
     """
     return {
         "run": "+".join(run.name for run in runs),
@@ -44,6 +45,7 @@ def describe(runs: "Sequence[Run]", weights: str, tta: str, source: "Answers",
         "accuracy": round(100 * source.accuracy, 4),
         "split": runs[0].config["recipe"]["split"],
         "tta": tta,
+        "amp": amp,
         "expected": expectation.as_record() if expectation else None,
     }
 

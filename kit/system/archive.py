@@ -1,4 +1,4 @@
-"""Unpack a downloaded zip archive, member by member and checked, without letting it write anywhere else."""
+"""Unpack a zip archive, member by member and checked, without letting it write anywhere else."""
 
 import lzma
 import shutil
@@ -15,6 +15,10 @@ LARGEST_CONTENT = 10_000_000_000  # bytes unpacked; CIFAR-10 and the test file h
 _DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError, ValueError)
 
 
+class Damaged(KitError):
+    """A file that is no zip archive, or not a whole one."""
+
+
 def unpack(archive: str | Path, folder: str | Path) -> int:
     """Unpack `archive` into `folder`; every file is checked against its CRC before it takes its name.
 
@@ -22,8 +26,8 @@ def unpack(archive: str | Path, folder: str | Path) -> int:
         The number of files.
 
     Raises:
-        KitError: the archive is damaged or has a password (it is then removed), reaches outside the folder, or holds
-            more than a competition's files can or than there is space for.
+        Damaged: the archive is damaged, or has a password.
+        KitError: it reaches outside the folder, or holds more than competitions have or than there is space for.
     """
     archive, folder = Path(archive), Path(folder)
     try:
@@ -34,12 +38,11 @@ def unpack(archive: str | Path, folder: str | Path) -> int:
                 with replacing(folder / member.filename) as part:
                     _extract(content, member, part)
     except FileNotFoundError:
-        raise KitError(f"{archive} does not exist; run the download again") from None
+        raise KitError(f"{archive} does not exist; make it or download it first") from None
     except KitError:
         raise
     except _DAMAGE as error:
-        archive.unlink()
-        raise KitError(f"{archive} arrived damaged ({error}) and was removed; run the download again") from None
+        raise Damaged(f"{archive} arrived damaged ({str(error)[:200]})") from None
     return len(members)
 
 
