@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from pathlib import Path
 
 import kaggle_server
@@ -179,3 +180,46 @@ def test_the_folder_of_the_legacy_key_follows_the_client(home, monkeypatch, tmp_
     (Path(home) / ".kaggle").mkdir()
     with pytest.raises(KitError, match="no Kaggle credentials"):
         credentials.locate()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("access_token", TOKEN), ("kaggle.json", LEGACY), ("credentials.json", LEGACY)]
+)
+def test_a_byte_order_mark_is_named_with_its_cure(kaggle, home, name, text):
+    write(home, f".kaggle/{name}", "\ufeff" + text)
+    with pytest.raises(KitError, match=rf"{name} begins with a byte-order mark.*save it again") as refused:
+        client.connect()
+    assert SECRET not in repr(refused.value)
+    assert kaggle.calls == []
+
+
+@pytest.mark.parametrize("token", ["\ufeff" + TOKEN, TOKEN + "é", TOKEN[:5] + "\x07" + TOKEN[5:]])
+def test_a_token_of_other_characters_is_refused_before_it_is_sent(kaggle, home, monkeypatch, token):
+    monkeypatch.setenv("KAGGLE_API_TOKEN", token)
+    with pytest.raises(KitError, match="KAGGLE_API_TOKEN is not a token") as refused:
+        client.connect()
+    assert SECRET not in repr(refused.value)
+
+
+def test_an_old_client_that_cannot_use_a_login_is_named(kaggle, home, monkeypatch):
+    write(home, ".kaggle/credentials.json", json.dumps({"refresh_token": "r"}))
+    monkeypatch.setattr(client, "_signed_in", lambda: sys.exit(1))  # as kaggle 2.0 does, which looks for no login
+    monkeypatch.setattr(credentials.metadata, "version", lambda name: "2.0.2")
+    with pytest.raises(client.Refused, match=r"version 2\.0\.2 of the kaggle client cannot use the login.*--upgrade"):
+        client.connect()
+    monkeypatch.setattr(credentials.metadata, "version", lambda name: "2.2.5")
+    with pytest.raises(client.Refused, match="they are expired"):
+        client.connect()
+
+
+def test_an_old_client_that_wants_name_and_key_in_one_place_is_named(kaggle, home, monkeypatch):
+    from kaggle.api.kaggle_api_extended import KaggleApi
+
+    def refuse(self):  # as kaggle 2.0 does with a key-only file beside KAGGLE_USERNAME
+        raise ValueError("Error: Missing username in configuration.")
+
+    write(home, ".kaggle/kaggle.json", json.dumps({"key": SECRET}))
+    monkeypatch.setenv("KAGGLE_USERNAME", "ada")
+    monkeypatch.setattr(KaggleApi, "authenticate", refuse)
+    with pytest.raises(client.Refused, match="wants user name and key in one place"):
+        client.connect()

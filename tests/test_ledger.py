@@ -120,3 +120,14 @@ def test_a_failure_inside_a_change_leaves_the_ledger_as_it_was(path):
 def test_a_row_that_is_gone_is_said(path):
     with pytest.raises(KitError, match="no row of 2025"):
         ledger.update("2025-01-01T00:00:00.000+00:00", path, public="1")
+
+
+def test_a_ledger_on_a_file_system_without_flock_is_kept(path, monkeypatch):
+    def refuse(*_):
+        raise OSError(37, "No locks available")  # NFS, Lustre, Google Drive
+
+    monkeypatch.setattr("kit.system.locks.fcntl.flock", refuse)
+    add(path, file="a.csv")
+    add(path, file="b.csv")
+    assert [row["file"] for row in ledger.rows(path)] == ["a.csv", "b.csv"]
+    assert [each.name for each in path.parent.iterdir()] == ["ledger.csv"]

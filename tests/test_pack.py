@@ -49,9 +49,9 @@ def test_the_pack_holds_what_graders_ask_for(handed_in):
         names = set(content.namelist())
         manifest = json.loads(content.read("manifest.json"))
         pinned = content.read("requirements.txt").decode()
-    assert {"kit/__main__.py", "kit/analysis/leaderboard.csv", "runs/digits/config.json", "runs/digits/model.safetensors",
-            "runs/digits/train.ipynb", "submissions/digits.csv", "submissions/digits.json", "train.py", "predict.py",
-            "requirements.txt", "README.md"} <= names  # fmt: skip
+    assert {"kit/__main__.py", "kit/analysis/leaderboard.csv", "runs/digits/config.json", "runs/digits/train.ipynb",
+            "runs/digits/model.safetensors", "submissions/digits.csv", "submissions/digits.json", "train.py",
+            "predict.py", "requirements.txt", "README.md"} <= names  # fmt: skip
     assert not any("checkpoint" in name or "__pycache__" in name for name in names)
     assert f"torch=={torch.__version__.split('+')[0]}\n" in pinned
     assert set(manifest["files"]) == names - {"manifest.json"}

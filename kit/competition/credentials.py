@@ -116,8 +116,8 @@ def unusable(source: str) -> str | None:
 
 
 def _legacy_file() -> Path:
-    if folder := os.environ.get("KAGGLE_CONFIG_DIR"):
-        return Path(folder) / "kaggle.json"
+    if named := os.environ.get("KAGGLE_CONFIG_DIR"):
+        return Path(named) / "kaggle.json"
     folder = Path.home() / ".kaggle"
     if sys.platform.startswith("linux") and not folder.exists():
         folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"

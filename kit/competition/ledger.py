@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kit.errors import KitError
 from kit.system import locks
@@ -39,6 +39,7 @@ ADDED_LATER = ("estimates",)  # columns that a ledger of an earlier version of t
 Row = dict[str, str]
 _FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")  # what a spreadsheet runs, also once it is marked
 _LOCK_SECONDS = 60
+_Result = TypeVar("_Result")
 
 
 def default() -> Path:
@@ -68,7 +69,7 @@ def rows(path: str | Path) -> list[Row]:
     return found
 
 
-def edit(change: Callable[[list[Row]], Row | None], path: str | Path) -> Row | None:
+def edit(change: Callable[[list[Row]], _Result], path: str | Path) -> _Result:
     """Let `change` alter the rows while nobody else can; what it returns is returned.
 
     Raises:
