@@ -177,9 +177,23 @@ def test_folders_without_images_are_refused(kaggle, tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(KitError, match=r"notes\.txt is not a whole tar\.gz archive"):
         load(tmp_path / "notes.txt")
-    write_image_folder(tmp_path / "nine", 1, CLASSES[:9])
-    with pytest.raises(KitError, match="holds 9 class folders where 10 are needed"):
-        load(tmp_path / "nine")
+    write_image_folder(tmp_path / "one", 1, CLASSES[:1])
+    with pytest.raises(KitError, match="holds 1 class folder; arrange the images as train/<class>"):
+        load(tmp_path / "one")
+
+
+@pytest.mark.filterwarnings("ignore:.*published md5 sums")
+def test_a_download_of_kaggle_is_found_two_folders_down_and_in_kagglehubs_cache(kaggle, tmp_path, monkeypatch):
+    two_down = tmp_path / "data" / "deep-learning-spring-2025-project-1" / "cifar-10-python" / "cifar-10-batches-py"
+    write_batches(two_down)
+    assert places.find_form(tmp_path / "data") == two_down
+    hub = tmp_path / "hub"
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(hub))
+    cached = hub / "competitions" / "deep-learning-spring-2025-project-1"
+    write_batches(cached / "cifar-10-python" / "cifar-10-batches-py")
+    (cached / "cifar_test_nolabel.pkl").write_bytes(b"")
+    assert places.find_dataset() == cached / "cifar-10-python" / "cifar-10-batches-py"
+    assert places.find_test_file() == cached / "cifar_test_nolabel.pkl"
 
 
 @pytest.mark.filterwarnings("ignore:.*published md5 sums")

@@ -127,8 +127,8 @@ def sixteen_bits(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (remove_class, r"train holds 9 class folders where 10 are needed"),
-        (rename_class, r"same ten class folders, but only one of them has boat, ship"),
+        (remove_class, r"same class folders, but only one of them has ship"),
+        (rename_class, r"same class folders, but only one of them has boat, ship"),
         (empty_class, r"test/dog holds no image"),
         (empty_part, r"test holds 0 class folders"),
         (larger_image, r"frog/1\.png is 40x32 pixels; every image must be 32x32"),
@@ -150,7 +150,7 @@ def test_a_bad_folder_is_refused_in_one_sentence_and_leaves_no_cache(folder, cac
 
 def test_the_second_start_decodes_nothing_and_gives_the_same(folder, monkeypatch):
     first = imagefolder.read(folder)
-    monkeypatch.setattr(imagefolder, "_decode_file", lambda path: pytest.fail(f"{path} was decoded again"))
+    monkeypatch.setattr(imagefolder, "_decode_file", lambda path, resize: pytest.fail(f"{path} was decoded again"))
     second = imagefolder.read(folder)
     assert decoded(first)
     assert not decoded(second)

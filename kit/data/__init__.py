@@ -4,6 +4,7 @@ In: a folder, an archive or a word. Out: uint8 images (N, 3, 32, 32), int64 labe
 May import: errors, system.
 """
 
+from kit.data.classnames import check_competition_classes
 from kit.data.loading import (
     CLASSES,
     Dataset,
@@ -22,6 +23,7 @@ __all__ = [
     "COMPETITIONS",
     "Dataset",
     "Split",
+    "check_competition_classes",
     "classes_of",
     "find_competition_test",
     "load",

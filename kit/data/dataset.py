@@ -14,7 +14,7 @@ class Dataset:
         train_labels: int64 (N,), positions in `classes`.
         test_images: as `train_images`.
         test_labels: as `train_labels`.
-        classes: the names of the ten classes.
+        classes: the names of the classes, in the order of their labels.
         source: in words, what was read and from where.
     """
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import tempfile
 import warnings
 from pathlib import Path
@@ -17,10 +18,12 @@ from kit.system import files
 def load(folder: Path, fingerprint: str) -> dict[str, Tensor] | None:
     """Return the tensors stored for `folder` under this fingerprint.
 
-    None where there are none, where the folder has changed since, and where the file is damaged: reading the
-    folder again is right in all three cases.
+    None if there are none, if the folder has changed since, if the file is damaged, or if it belongs to another user,
+    who could have planted other images: reading the folder again is right in all four cases.
     """
     for path in _places(folder):
+        if not _ours(path) or not _ours(path.parent):
+            continue
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
@@ -35,10 +38,18 @@ def load(folder: Path, fingerprint: str) -> dict[str, Tensor] | None:
 
 
 def store(folder: Path, fingerprint: str, tensors: dict[str, Tensor]) -> None:
-    """Keep contiguous tensors for `folder`; where no place can be written, warn and go on."""
+    """Keep contiguous tensors for `folder`; if no place can be written, warn and go on."""
     content = safetensors.torch.save(tensors, {"fingerprint": fingerprint, "sha256": _checksum(tensors)})
     reasons = []
     for path in _places(folder):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            reasons.append(f"{path.parent} cannot be made: {error.strerror}")
+            continue
+        if not _ours(path.parent):
+            reasons.append(f"{path.parent} belongs to another user")
+            continue
         try:
             files.write_bytes(path, content)
             return
@@ -48,10 +59,22 @@ def store(folder: Path, fingerprint: str, tensors: dict[str, Tensor]) -> None:
 
 
 def _places(folder: Path) -> list[Path]:
-    """Files that may hold the tensors of `folder`, best first; one name a folder, so changes replace them."""
-    name = f"images-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.safetensors"
+    """Files that may hold the tensors of `folder`, best first; one name per folder, so changes replace them."""
+    name = f"images-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.safetensors"
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return [Path(caches, "kit", name), Path(tempfile.gettempdir(), "kit", name)]
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file or folder exists, is no link or pipe, and nobody but this user can have written it."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    plain = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+    if not hasattr(os, "getuid"):  # Windows: its temporary folder belongs to one user
+        return plain
+    return plain and status.st_uid == os.getuid() and not status.st_mode & stat.S_IWOTH
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:

@@ -3,7 +3,11 @@
 import hashlib
 import json
 import os
+import stat
+import threading
 import time
+import warnings
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,14 +18,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kit.data import imagecache
+from kit.data import classnames, imagecache
 from kit.data.dataset import Dataset
 from kit.errors import KitError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
+_FORMATS = ("PNG", "JPEG", "WEBP")  # all that Pillow may try: it hands others to programs such as Ghostscript
+_OTHER_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".jp2", ".heic", ".avif")
 _SIDE = 32
-_CLASS_COUNT = 10
+_LARGEST_SIDE = 4096  # pixels of an image to resize
+_LARGE = threading.Semaphore(1)  # one large image in memory at a time
 _PARTS = ("train", "test")
 _MODES = ("RGB", "RGBA", "L", "P")  # eight bits a channel; Pillow would clip or invert the others silently
 _CHUNK = 500
@@ -34,6 +41,7 @@ class _File(NamedTuple):
     label: int
     size: int
     modified: int  # nanoseconds
+    changed: int  # nanoseconds; set by the system at every change, so that no copied time of `modified` hides one
 
 
 def holds_images(folder: Path) -> bool:
@@ -41,64 +49,98 @@ def holds_images(folder: Path) -> bool:
     return all((folder / part).is_dir() for part in _PARTS)
 
 
-def read(folder: Path) -> Dataset:
-    """Read an image folder, from the cache when no file of it has changed since.
+def read(folder: Path, resize: bool = False) -> Dataset:
+    """Read an image folder, from the cache if no file of it has changed since (by size and the system's times).
 
-    Classes are numbered in alphabetical order, which is the official order of CIFAR-10's ten names; within a
-    class the images follow in the order of their file names. Grayscale images become RGB.
+    Folders that mean CIFAR-10's ten classes get CIFAR-10's numbers; others are numbered as `classnames.ordered` says.
+    Within a class the images follow in the order of their file names. Grayscale images become RGB.
+
+    Args:
+        folder: holds `train` and `test`, each with one folder per class.
+        resize: scale images of other sizes to 32x32 pixels, which may change their proportions.
 
     Raises:
-        KitError: not ten classes, other classes in test than in train, an empty class, a file that is no
-            image, an image of another size than 32x32.
+        KitError: fewer than two classes, other classes in test than in train, an empty class, a file that cannot be
+            read as an image, an image of another size than 32x32 unless `resize`.
     """
-    classes = classes_in(folder)
-    train, test = (_list_files(folder / part, classes) for part in _PARTS)
-    fingerprint = _fingerprint(folder, classes, train + test)
+    folders, classes = _class_folders(folder)
+    train, test = (_list_files(folder / part, folders) for part in _PARTS)
+    fingerprint = _fingerprint(folder, classes, train + test, resize)
     tensors = imagecache.load(folder, fingerprint)
+    source = f"image folder {_shown(folder)}" + (", resized to 32x32" if resize else "")
     if tensors is not None:
-        return Dataset(**tensors, classes=classes, source=f"image folder {folder}, decoded at an earlier start")
-    tensors = _decode_both(folder, train, test)
+        return Dataset(**tensors, classes=classes, source=f"{source}, decoded at an earlier start")
+    tensors = _decode_both(folder, train, test, resize)
     imagecache.store(folder, fingerprint, tensors)
-    return Dataset(**tensors, classes=classes, source=f"image folder {folder}")
+    return Dataset(**tensors, classes=classes, source=source)
 
 
 def classes_in(folder: Path) -> tuple[str, ...]:
-    """The names of the ten classes of an image folder, in alphabetical order.
+    """The names of the classes of an image folder, in the order of their labels.
 
     Raises:
-        KitError: not ten, or other ones in test than in train.
+        KitError: fewer than two, or other ones in test than in train.
     """
+    return _class_folders(folder)[1]
+
+
+def _class_folders(folder: Path) -> tuple[list[str], tuple[str, ...]]:
+    """The folders of the classes and the classes' names, both in the order of the labels."""
     train, test = (_subfolders(folder / part) for part in _PARTS)
     for part, names in zip(_PARTS, (train, test), strict=True):
-        if len(names) != _CLASS_COUNT:
+        if len(names) < 2:
+            count = f"{len(names)} class folder{'' if len(names) == 1 else 's'}"
             raise KitError(
-                f"{folder / part} holds {len(names)} class folders where {_CLASS_COUNT} are needed; arrange "
-                f"the images as {part}/<class>/*.png with one folder for each of the ten classes"
+                f"{_shown(folder / part)} holds {count}; arrange the images as {part}/<class>/*.png with one folder "
+                "for each class, two classes or more"
             )
     if train != test:
-        odd = ", ".join(sorted(set(train) ^ set(test)))
+        odd = ", ".join(_shown(name) for name in sorted(set(train) ^ set(test))[:10])
         raise KitError(
-            f"{folder / 'train'} and {folder / 'test'} must hold the same ten class folders, but only one of "
-            f"them has {odd}; rename the folders so that they agree"
+            f"{_shown(folder / 'train')} and {_shown(folder / 'test')} must hold the same class folders, but only one "
+            f"of them has {odd}; rename the folders so that they agree"
         )
-    return tuple(train)
+    return classnames.ordered(train)
 
 
 def _subfolders(part: Path) -> list[str]:
-    with os.scandir(part) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    names = sorted(entry.name for entry in _entries(part) if entry.is_dir() and not entry.name.startswith("."))
+    for name in names:
+        if not _shown(name) == name.strip() != "" or not name.isprintable():
+            raise KitError(f"{_shown(part)} has a class folder with the name {name!a}; rename it in plain text")
+    return names
 
 
-def _list_files(part: Path, classes: tuple[str, ...]) -> list[_File]:
-    listed = []
-    for label, name in enumerate(classes):
-        with os.scandir(part / name) as entries:
-            of_class = [_describe(entry, label) for entry in entries if _is_image_name(entry.name)]
+def _entries(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise KitError(f"{_shown(folder)} cannot be read: {error.strerror}; make it a readable folder") from None
+
+
+def _list_files(part: Path, folders: list[str]) -> list[_File]:
+    """The images of every class in the order of labels and names; one warning tells what other images are left out."""
+    listed, left_out = [], Counter[str]()
+    for label, name in enumerate(folders):
+        entries = _entries(part / name)
+        of_class = [_describe(entry, label) for entry in entries if _is_image_name(entry.name)]
         if not of_class:
             kinds = ", ".join(SUFFIXES)
-            raise KitError(f"{part / name} holds no image; put the {kinds} files of this class there")
+            raise KitError(f"{_shown(part / name)} holds no image; put the {kinds} files of this class there")
         listed += sorted(of_class)
+        left_out.update(suffix for entry in entries if (suffix := _suffix(entry.name)) in _OTHER_SUFFIXES)
+    if left_out:
+        counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(left_out.items()))
+        warnings.warn(
+            f"{_shown(part)}: images of other kinds are left out ({counts}); save them as {', '.join(SUFFIXES)}",
+            stacklevel=4,
+        )
     return listed
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower() if not name.startswith(".") else ""
 
 
 def _is_image_name(name: str) -> bool:
@@ -106,20 +148,32 @@ def _is_image_name(name: str) -> bool:
 
 
 def _describe(entry: os.DirEntry, label: int) -> _File:
-    status = entry.stat()
-    return _File(entry.path, label, status.st_size, status.st_mtime_ns)
+    try:
+        status = entry.stat()
+    except OSError as error:  # a link that points nowhere or in a circle
+        raise KitError(f"{_shown(entry.path)} cannot be read: {error.strerror}; replace it or remove it") from None
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+        raise KitError(f"{_shown(entry.path)} is no file; replace it by an image or remove it")
+    return _File(entry.path, label, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _fingerprint(folder: Path, classes: tuple[str, ...], listed: list[_File]) -> str:
-    """Hash that changes when a file is added, removed, renamed, resized or written to."""
-    digest = hashlib.sha256(json.dumps([str(folder.resolve()), classes]).encode())
+def _shown(path: str | Path) -> str:
+    """A path for a message: bytes that are not UTF-8 are spelt out, and a very long name is cut."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text if len(text) <= 300 else f"{text[:140]}...{text[-140:]}"
+
+
+def _fingerprint(folder: Path, classes: tuple[str, ...], listed: list[_File], resize: bool) -> str:
+    """Hash that changes if a file is added, removed, renamed, resized or written to."""
+    digest = hashlib.sha256(json.dumps([str(folder.resolve()), classes, resize]).encode())
     for file in listed:
-        digest.update(f"{os.path.relpath(file.path, folder)}\0{file.size}\0{file.modified}\n".encode())
+        digest.update(os.fsencode(os.path.relpath(file.path, folder)))
+        digest.update(f"\0{file.label}\0{file.size}\0{file.modified}\0{file.changed}\n".encode())
     return digest.hexdigest()
 
 
-def _decode_both(folder: Path, train: list[_File], test: list[_File]) -> dict[str, Tensor]:
-    images = _decode([file.path for file in train + test], folder)
+def _decode_both(folder: Path, train: list[_File], test: list[_File], resize: bool) -> dict[str, Tensor]:
+    images = _decode([file.path for file in train + test], folder, resize)
     labels = torch.tensor([file.label for file in train + test])
     return {
         "train_images": images[: len(train)],
@@ -129,13 +183,13 @@ def _decode_both(folder: Path, train: list[_File], test: list[_File]) -> dict[st
     }
 
 
-def _decode(paths: list[str], folder: Path) -> Tensor:
+def _decode(paths: list[str], folder: Path, resize: bool) -> Tensor:
     pixels = np.empty((len(paths), _SIDE, _SIDE, 3), np.uint8)
     chunks = [range(start, min(start + _CHUNK, len(paths))) for start in range(0, len(paths), _CHUNK)]
 
     def decode_chunk(chunk: range) -> int:
         for i in chunk:
-            pixels[i] = _decode_file(paths[i])
+            pixels[i] = _decode_file(paths[i], resize)
         return len(chunk)
 
     # Threads rather than processes: a network mount makes the reader wait, which threads overlap, and on a
@@ -148,20 +202,34 @@ def _decode(paths: list[str], folder: Path) -> Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
-def _decode_file(path: str) -> np.ndarray:
+def _decode_file(path: str, resize: bool) -> np.ndarray:
+    """uint8 (32, 32, 3)."""
     try:
-        with Image.open(path) as image:
-            _check_form(image, path)
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError):  # Pillow tells a broken PNG by SyntaxError
+        with Image.open(path, formats=_FORMATS) as image:
+            _check_form(image, _shown(path), resize)
+            if image.size == (_SIDE, _SIDE):
+                return np.asarray(image.convert("RGB"))
+            with _LARGE:
+                image.draft("RGB", (2 * _SIDE, 2 * _SIDE))  # a JPEG can be decoded at a fraction of its size
+                return np.asarray(image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BOX))
+    except KitError:
+        raise
+    except PermissionError:
+        raise KitError(f"{_shown(path)} cannot be read: permission denied; make it readable or remove it") from None
+    except Exception:  # Pillow tells a broken file by nearly anything, from SyntaxError to struct.error
         kinds = ", ".join(SUFFIXES)
-        raise KitError(f"{path} is not a readable image ({kinds}); replace it or remove it") from None
+        raise KitError(f"{_shown(path)} is not a readable image ({kinds}); replace it or remove it") from None
 
 
-def _check_form(image: Image.Image, path: str) -> None:
-    if image.size != (_SIDE, _SIDE):
-        size = "x".join(str(side) for side in image.size)
-        raise KitError(f"{path} is {size} pixels; every image must be 32x32, so resize it or remove it")
+def _check_form(image: Image.Image, path: str, resize: bool) -> None:
+    size = "x".join(str(side) for side in image.size)
+    if not resize and image.size != (_SIDE, _SIDE):
+        raise KitError(
+            f"{path} is {size} pixels; every image must be 32x32, so resize it or remove it, or give "
+            "`-p data resize:FOLDER`, which resizes every image"
+        )
+    if max(image.size) > _LARGEST_SIDE:
+        raise KitError(f"{path} is {size} pixels; at most {_LARGEST_SIDE} a side are resized, so make it smaller")
     if image.mode not in _MODES:
         raise KitError(f"{path} has the pixel mode {image.mode}; save it as 8-bit RGB or grayscale")
 
@@ -176,6 +244,6 @@ def _tell_progress(done: Iterable[int], total: int, folder: Path) -> None:
         if now - told >= _SECONDS_BETWEEN_LINES and count < total:
             told = now
             left = (now - start) / count * (total - count)
-            print(f"reading {folder}: {count:,} of {total:,} images, about {left:.0f} s left", flush=True)
+            print(f"reading {_shown(folder)}: {count:,} of {total:,} images, about {left:.0f} s left", flush=True)
     if told > start:
-        print(f"read {total:,} images from {folder} in {time.monotonic() - start:.0f} s", flush=True)
+        print(f"read {total:,} images from {_shown(folder)} in {time.monotonic() - start:.0f} s", flush=True)

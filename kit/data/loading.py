@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.datasets import CIFAR10
 
 from kit.data import imagefolder, official, places
+from kit.data.classnames import CLASSES, DIGITS
 from kit.data.dataset import Dataset
 from kit.data.testfile import CompetitionTest, find_competition_test, load_competition_test, write_competition_test
 from kit.errors import KitError
@@ -32,8 +33,6 @@ __all__ = [
     "write_competition_test",
 ]
 
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-DIGITS = tuple(map(str, range(10)))
 SPLITS = ("paper", "holdout")
 HOLDOUT_FRACTION = 0.16  # the paper's 84:16, taken from the training images
 
@@ -62,14 +61,16 @@ def load(source: str | Path = "auto") -> Dataset:
     Args:
         source: `auto` looks at $CIFAR10_DIR, Kaggle's mounts and ./data, and then downloads CIFAR-10 to ./data;
             `digits` is scikit-learn's handwritten digits; anything else is a folder, or the official tar.gz.
+            `resize:FOLDER` scales the images of a folder, of any size, to 32x32 pixels.
 
     Raises:
-        KitError: nothing usable there, or images that are not CIFAR-10's ten classes of 32x32 pixels.
+        KitError: nothing usable there, or images of another size than 32x32 pixels without `resize:`.
     """
     if source == "digits":
         return _digits()
-    found = (places.find_dataset() or _download(places.local_data())) if source == "auto" else _found(Path(source))
-    return imagefolder.read(found) if imagefolder.holds_images(found) else official.read(found)
+    place, resize = places.place_of(source)
+    found = (places.find_dataset() or _download(places.local_data())) if place == "auto" else _found(Path(place))
+    return imagefolder.read(found, resize) if imagefolder.holds_images(found) else official.read(found)
 
 
 def classes_of(source: str | Path = "auto") -> tuple[str, ...]:
@@ -80,7 +81,8 @@ def classes_of(source: str | Path = "auto") -> tuple[str, ...]:
     """
     if source == "digits":
         return DIGITS
-    found = places.find_dataset() if source == "auto" else _found(Path(source))
+    place, _ = places.place_of(source)
+    found = places.find_dataset() if place == "auto" else _found(Path(place))
     return imagefolder.classes_in(found) if found and imagefolder.holds_images(found) else CLASSES
 
 

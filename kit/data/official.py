@@ -1,11 +1,12 @@
 """CIFAR-10 as its authors publish it: `cifar-10-batches-py`, in a folder or in `cifar-10-python.tar.gz`."""
 
+import gzip
 import hashlib
 import io
 import tarfile
 import warnings
-import zlib
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -25,6 +26,11 @@ _META = CIFAR10.meta["filename"]
 _SUMS = {**dict(CIFAR10.train_list), **dict(CIFAR10.test_list), _META: CIFAR10.meta["md5"]}
 _CLASS_COUNT = 10
 _PIXELS = 3 * 32 * 32
+
+_LARGEST_FILE = 64 << 20  # bytes; a batch of the original has 31 million
+_LARGEST_ARCHIVE = 256 << 20  # bytes unpacked; the original has 186 million
+_LARGEST_READ = 1 << 20  # bytes that tarfile may ask for at once: headers, which may claim any size
+_MOST_MEMBERS = 1000
 
 
 def holds_batches(folder: Path) -> bool:
@@ -61,22 +67,67 @@ def read(source: Path) -> Dataset:
 
 def _from_folder(folder: Path) -> dict[str, bytes]:
     try:
-        return {name: (folder / name).read_bytes() for name in _SUMS if (folder / name).exists()}
+        return {name: _read_file(folder / name) for name in _SUMS if (folder / name).exists()}
     except OSError as error:
         raise KitError(f"{error.filename} cannot be read: {error.strerror}; make it readable") from None
 
 
 def _from_archive(archive: Path) -> dict[str, bytes]:
-    contents = {}
+    if not archive.is_file():  # a pipe would be waited for without end
+        raise KitError(f"{archive} is no file; pass a folder or {ARCHIVE}")
     try:
-        with tarfile.open(archive) as members:
-            for member in members:
-                name = Path(member.name).name
-                if name in _SUMS and member.isfile():
-                    contents[name] = members.extractfile(member).read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        with archive.open("rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        with gzip.open(archive) if zipped else archive.open("rb") as file:
+            return _read_members(_Bounded(cast(BinaryIO, file)))
+    except KitError as error:
+        raise KitError(f"{archive} {error}; download {ARCHIVE} again") from None
+    except Exception:  # a damaged archive raises nearly anything, from zlib.error to RecursionError
         raise KitError(f"{archive} is not a whole tar.gz archive; download {ARCHIVE} again") from None
+
+
+def _read_members(stream: "_Bounded") -> dict[str, bytes]:
+    contents = {}
+    with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r:") as members:
+        for count, member in enumerate(members, 1):
+            if member.size > _LARGEST_FILE or count > _MOST_MEMBERS:
+                raise KitError("holds larger or more files than CIFAR-10")
+            name = Path(member.name).name
+            if name in _SUMS and member.isreg() and not member.issparse():
+                contents[name] = stream.read_at(member.offset_data, member.size)
     return contents
+
+
+class _Bounded:
+    """An archive while it is unpacked, for tarfile: no read and no position beyond what CIFAR-10 needs."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.tell = file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LARGEST_READ:
+            raise KitError("claims a header that is too large")
+        return self.file.read(size)
+
+    def seek(self, position: int) -> int:
+        if position > _LARGEST_ARCHIVE:
+            raise KitError(f"unpacks to more than {_LARGEST_ARCHIVE >> 20} MB")
+        return self.file.seek(position)
+
+    def read_at(self, position: int, size: int) -> bytes:
+        self.seek(position + size)  # checks the end first
+        self.seek(position)
+        content = self.file.read(size)
+        if len(content) != size:
+            raise EOFError
+        return content
+
+
+def _read_file(path: Path) -> bytes:
+    if not path.is_file() or path.stat().st_size > _LARGEST_FILE:
+        raise KitError(f"{path} is no file of CIFAR-10, which has at most {_LARGEST_FILE >> 20} MB; download it again")
+    return path.read_bytes()
 
 
 def _require_all(contents: dict[str, bytes], source: Path) -> None:

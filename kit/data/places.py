@@ -14,7 +14,15 @@ VARIABLE = "CIFAR10_DIR"
 TEST_FILES = "cifar_test_nolabel*.pkl"  # 2024 wrote it with an s at the end, 2025 without
 FORMS = f"{official.FOLDER}, {official.ARCHIVE}, or train/<class>/*.png and test/<class>/*.png"
 
+RESIZE = "resize:"
+
 _DEPTH = 5  # of the longest known mount, datasets/<owner>/<dataset>/<folder>/cifar-10-batches-py
+
+
+def place_of(source: str | Path) -> tuple[str, bool]:
+    """Split what `data` names into the place and whether its images are to be resized (`resize:FOLDER`)."""
+    text = str(source)
+    return text.removeprefix(RESIZE), text.startswith(RESIZE)
 
 
 def local_data() -> Path:
@@ -23,7 +31,7 @@ def local_data() -> Path:
 
 
 def find_dataset() -> Path | None:
-    """Find CIFAR-10 where `auto` looks: $CIFAR10_DIR, Kaggle's mounts, any folder below them, data/.
+    """Find CIFAR-10 where `auto` looks: $CIFAR10_DIR, Kaggle's mounts, kagglehub's cache, any folder below them, data/.
 
     Returns:
         The folder of official batches, the official archive or the image folder; None where there is none.
@@ -37,17 +45,19 @@ def find_dataset() -> Path | None:
         if found is None:
             raise KitError(f"{VARIABLE}={named} holds no CIFAR-10; let it name a folder with {FORMS}, or unset it")
         return found
-    for place in (*_mounts(), *_folders_below(KAGGLE_INPUT, official.FOLDER), local_data()):
+    below = (*_folders_below(KAGGLE_INPUT, official.FOLDER), *_folders_below(_kagglehub(), official.FOLDER))
+    for place in (*_mounts(), *below, local_data()):
         if found := find_form(place):
             return found
     return None
 
 
 def find_form(place: Path) -> Path | None:
-    """Find one of the accepted forms at `place` or one folder down, as Kaggle's mounts have it."""
+    """Find one of the accepted forms at `place` or up to two folders down, as unpacked downloads of Kaggle have it."""
     if place.is_file():
         return place
-    for folder in (place, *_subfolders(place)):
+    below = _subfolders(place)
+    for folder in (place, *below, *(deeper for child in below for deeper in _subfolders(child))):
         if official.holds_batches(folder):
             return folder
         if (folder / official.FOLDER).is_dir():
@@ -63,7 +73,7 @@ def find_test_file() -> Path | None:
     """Find the competition's test file by its name, in the places and the order of `find_dataset`."""
     named = os.environ.get(VARIABLE)
     places = [Path(named).expanduser()] if named else []
-    for place in (*places, *_mounts(), KAGGLE_INPUT, local_data()):
+    for place in (*places, *_mounts(), KAGGLE_INPUT, _kagglehub(), local_data()):
         if found := find_test_file_in(place):
             return found
     return None
@@ -77,16 +87,25 @@ def find_test_file_in(folder: Path) -> Path | None:
 
 def where_auto_looks() -> str:
     """The places of `find_dataset` in words, for an error."""
-    return f"${VARIABLE} (not set), Kaggle's {KAGGLE_INPUT} and {local_data().resolve()}"
+    return f"${VARIABLE} (not set), Kaggle's {KAGGLE_INPUT}, kagglehub's {_kagglehub()} and {local_data().resolve()}"
 
 
 def _mounts() -> list[Path]:
     return [
         mount
         for slug in COMPETITIONS
-        for mount in (KAGGLE_INPUT / "competitions" / slug, KAGGLE_INPUT / slug)
+        for mount in (
+            KAGGLE_INPUT / "competitions" / slug,
+            KAGGLE_INPUT / slug,
+            _kagglehub() / "competitions" / slug,
+        )
         if mount.is_dir()
     ]
+
+
+def _kagglehub() -> Path:
+    """Where the kagglehub package keeps downloads, on Colab too."""
+    return Path(os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub").expanduser()
 
 
 def _folders_below(root: Path, name: str) -> Iterator[Path]:

@@ -48,7 +48,8 @@ def find_competition_test(folder: str | Path = "auto") -> Path | None:
     Returns:
         Its path, or None where there is none.
     """
-    return places.find_test_file() if folder == "auto" else places.find_test_file_in(Path(folder).expanduser())
+    place, _ = places.place_of(folder)
+    return places.find_test_file() if place == "auto" else places.find_test_file_in(Path(place).expanduser())
 
 
 def load_competition_test(path: str | Path) -> CompetitionTest:
@@ -61,7 +62,7 @@ def load_competition_test(path: str | Path) -> CompetitionTest:
     content = read_dictionary(path)
     for key in ("data", "ids"):
         if key not in content:
-            raise KitError(f"{path} has no '{key}' but {sorted(content)}; the competition's file has 'data' and 'ids'")
+            raise KitError(f"{path} has no '{key}' but {_keys(content)}; the competition's file has 'data' and 'ids'")
     images = _channels_first(_as_bytes(content["data"], path), path)
     return CompetitionTest(images, _check_ids(content["ids"], len(images), path))
 
@@ -83,6 +84,11 @@ def write_competition_test(path: str | Path, images: Tensor, ids: Tensor, layout
     data = images.permute(0, 2, 3, 1) if layout == "2025" else images.flatten(1)
     content = {b"data": data.contiguous().numpy(), b"ids": ids.numpy()}
     files.write_bytes(path, pickle.dumps(content, _PROTOCOLS[layout]))
+
+
+def _keys(content: dict[str, Any]) -> str:
+    """The first keys for an error, cut: a file may name anything."""
+    return str([key[:40] for key in sorted(content)[:5]])
 
 
 def _as_bytes(data: Any, path: str | Path) -> np.ndarray:
@@ -123,10 +129,11 @@ def _roughness(images: Tensor) -> float:
 
 
 def _check_ids(ids: Any, count: int, path: str | Path) -> Tensor:
-    try:
-        array = np.asarray(ids)
-    except ValueError:  # lists of unequal lengths
-        array = np.empty((0, 0))
+    if isinstance(ids, list | tuple):  # numpy would unfold nested lists, which can be a thousand times their file
+        flat = all(isinstance(value, int | np.integer) and abs(int(value)) < 2**63 for value in ids)
+        array = np.array(ids, np.int64) if flat else np.empty((0, 0))
+    else:
+        array = ids if isinstance(ids, np.ndarray) else np.empty((0, 0))
     if array.ndim == 1 and len(array) != count:
         raise KitError(f"{path} has {len(array)} ids for {count} images; there must be one for each image")
     if array.ndim != 1 or array.dtype.kind not in "ui" or array.max() > np.iinfo(np.int64).max:

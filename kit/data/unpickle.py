@@ -3,19 +3,26 @@
 A pickle is a program, and the competition's files are pickles from the internet. Arrays need a handful of
 names beside the plain containers, so those are all that is looked up, and here they stand for functions that
 check what they are given. Protocols 0 to 5, written by Python 2 or 3 with numpy 1 or 2.
+
+Memory and time are bounded by the bytes of the file: nothing is allocated because a number in it says so, what one
+stored value may be copied into is counted, and files, steps and keys have limits that CIFAR-10 stays far below.
 """
 
 import collections
-import io
 import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
 from kit.errors import KitError
+
+_LARGEST_FILE = 256 << 20  # bytes; 60,000 images are 184 million
+_MOST_STEPS = 1_000_000  # instructions of a pickle; a batch of CIFAR-10 has 50,000
+_MOST_KEYS = 10_000  # of all dictionaries and sets together; keys can be made to collide, which is slow
+_LONGEST_NAME = 100  # characters of a name in a message
 
 
 def read_pickle(source: str | Path | BinaryIO, name: str = "the pickle") -> Any:
@@ -34,9 +41,11 @@ def read_pickle(source: str | Path | BinaryIO, name: str = "the pickle") -> Any:
         name = str(source)
         content = _read_bytes(Path(source))
     else:
-        content = source.read()
+        content = source.read(_LARGEST_FILE + 1)
+    if len(content) > _LARGEST_FILE:
+        raise KitError(f"{name} has more than {_LARGEST_FILE >> 20} MB, more than CIFAR-10 needs; get the original")
     try:
-        return _ImageUnpickler(io.BytesIO(content), encoding="bytes").load()
+        return _ImageUnpickler(_Steps(content)).load()
     except _ForbiddenError as error:
         raise KitError(
             f"{name} was not read because it asks for {error}, and a pickle of images holds numpy arrays and "
@@ -52,7 +61,7 @@ def read_dictionary(source: str | Path | BinaryIO, name: str = "the pickle") -> 
     """Read a pickled dictionary as `read_pickle` does, with keys of text whichever Python wrote it.
 
     Raises:
-        KitError: as `read_pickle`, and where the pickle is no dictionary.
+        KitError: as `read_pickle`, and if the pickle is no dictionary.
     """
     content = read_pickle(source, name)
     if not isinstance(content, dict):
@@ -71,13 +80,43 @@ def as_text(value: Any) -> str:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise KitError(f"{path} is no file; pass the path of a pickle")
+        with path.open("rb") as file:
+            return file.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise KitError(f"{path} cannot be read: {error.strerror}; pass the path of a pickle") from None
 
 
 class _ForbiddenError(Exception):
     """What a pickle asked for and does not get."""
+
+
+class _Steps:
+    """The bytes of a pickle as a file for the unpickler; it hands out what is there and counts the reads."""
+
+    def __init__(self, content: bytes):
+        self.content, self.place, self.left = content, 0, _MOST_STEPS
+
+    def read(self, size: int) -> bytes:
+        self._count()
+        if not 0 <= size <= len(self.content) - self.place:
+            raise EOFError
+        self.place += size
+        return self.content[self.place - size : self.place]
+
+    def readline(self) -> bytes:
+        self._count()
+        end = self.content.find(b"\n", self.place) + 1
+        if not end:
+            raise EOFError
+        line, self.place = self.content[self.place : end], end
+        return line
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise _ForbiddenError(f"more than {_MOST_STEPS:,} steps")
 
 
 class _DataType:
@@ -88,9 +127,11 @@ class _DataType:
     """
 
     def __init__(self, code: str | bytes, *_: Any):
+        if not isinstance(code, str | bytes) or len(code) > 16:
+            raise _ForbiddenError("an array of unknown type")
         self.dtype = np.dtype(code.decode("ascii") if isinstance(code, bytes) else str(code))
         if self.dtype.kind not in "biufSU":
-            raise _ForbiddenError(f"an array of {self.dtype}")
+            raise _ForbiddenError(f"an array of {str(self.dtype)[:_LONGEST_NAME]}")
 
     def restore(self, state: tuple) -> None:
         order, *structure = state[1:5]
@@ -126,13 +167,18 @@ def _restore_array(array: np.ndarray, state: tuple) -> None:
 
 
 def _encode(text: str, encoding: str | bytes) -> bytes:
-    if encoding not in ("latin1", b"latin1"):
-        raise _ForbiddenError(f"the encoding {encoding!r}")
+    if not isinstance(encoding, str | bytes) or encoding not in ("latin1", b"latin1"):
+        raise _ForbiddenError(f"the encoding {_name(encoding)}")
     return text.encode("latin1")  # how Python 3 writes bytes in protocols that only knew text
 
 
 def _empty_bytes() -> bytes:
     return b""
+
+
+def _name(value: Any) -> str:
+    """A value from a pickle for a message: cut, and only the type if it is no text."""
+    return repr(value[:_LONGEST_NAME]) if isinstance(value, str | bytes) else f"a {type(value).__name__}"
 
 
 _NAMES: dict[tuple[str, str], Any] = {
@@ -160,11 +206,17 @@ class _ImageUnpickler(pickle._Unpickler):
 
     dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
 
+    def __init__(self, steps: _Steps):
+        super().__init__(steps, encoding="bytes")
+        self.steps = steps
+        self.copies_left = 2 * len(steps.content)  # bytes or items: text is encoded, then restored as an array
+        self.keys_left = _MOST_KEYS
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _NAMES[module, name]
         except KeyError:
-            raise _ForbiddenError(f"{module}.{name}") from None
+            raise _ForbiddenError(f"{module[:_LONGEST_NAME]}.{name[:_LONGEST_NAME]}") from None
 
     def restore(self) -> None:
         state = self.stack.pop()
@@ -172,11 +224,72 @@ class _ImageUnpickler(pickle._Unpickler):
         if isinstance(target, _DataType):
             target.restore(state)
         elif isinstance(target, np.ndarray):
+            self.count_copies(state[-1])
             _restore_array(target, state)
         else:
             raise _ForbiddenError(f"the state of a {type(target).__name__}")
 
+    def call(self) -> None:
+        """REDUCE, after what it copies has been counted and keys have been checked."""
+        function, arguments = self.stack[-2:]
+        for argument in arguments:
+            self.count_copies(argument)
+        if function in (set, frozenset) and arguments:
+            self.check_keys(arguments[0])
+        if function is collections.OrderedDict and arguments:
+            self.check_keys([pair[0] for pair in arguments[0]])
+        super().load_reduce()
+
+    def count_copies(self, value: Any) -> None:
+        self.copies_left -= len(value) if isinstance(value, str | bytes | bytearray | list | tuple) else 0
+        if self.copies_left < 0:
+            raise _ForbiddenError("more copies than the file has bytes")
+
+    def check_keys(self, keys: Iterable) -> None:
+        """Allow plain keys only: a tuple that holds itself twice, many times over, takes forever to hash."""
+        for key in keys:
+            self.keys_left -= 1
+            if not isinstance(key, str | bytes | int | float | None):
+                raise _ForbiddenError(f"a key that is a {type(key).__name__}")
+            if self.keys_left < 0:
+                raise _ForbiddenError(f"more than {_MOST_KEYS:,} keys")
+
+    def fill(self, original: Callable[[Any], None], kind: type, one_pair: bool) -> None:
+        """Add a pair or marked items to a dictionary or a set."""
+        target = self.stack[-3] if one_pair else self.metastack[-1][-1]
+        if not isinstance(target, kind):
+            raise _ForbiddenError(f"items in a {type(target).__name__}")
+        self.check_keys([self.stack[-2]] if one_pair else self.stack[:: 2 if kind is dict else 1])
+        original(self)
+
+    def make(self, original: Callable[[Any], None], step: int) -> None:
+        """Make a dictionary or a frozen set of the marked items."""
+        self.check_keys(self.stack[::step])
+        original(self)
+
+    def lengthen(self, original: Callable[[Any], None], target: Any) -> None:
+        if not isinstance(target, list):
+            raise _ForbiddenError(f"items in a {type(target).__name__}")
+        original(self)
+
+    def read_frame(self) -> None:
+        self.read(8)  # a frame's length is a hint for readers of slow files
+
+    def read_bytearray(self) -> None:
+        size = int.from_bytes(self.read(8), "little")
+        self.stack.append(bytearray(self.read(size)))  # `read` refuses more than there is before taking memory
+
     dispatch[pickle.BUILD[0]] = restore
+    dispatch[pickle.REDUCE[0]] = call
+    dispatch[pickle.FRAME[0]] = read_frame
+    dispatch[pickle.BYTEARRAY8[0]] = read_bytearray
+    dispatch[pickle.SETITEM[0]] = lambda self: self.fill(pickle._Unpickler.load_setitem, dict, True)
+    dispatch[pickle.SETITEMS[0]] = lambda self: self.fill(pickle._Unpickler.load_setitems, dict, False)
+    dispatch[pickle.ADDITEMS[0]] = lambda self: self.fill(pickle._Unpickler.load_additems, set, False)
+    dispatch[pickle.DICT[0]] = lambda self: self.make(pickle._Unpickler.load_dict, 2)
+    dispatch[pickle.FROZENSET[0]] = lambda self: self.make(pickle._Unpickler.load_frozenset, 1)
+    dispatch[pickle.APPEND[0]] = lambda self: self.lengthen(pickle._Unpickler.load_append, self.stack[-2])
+    dispatch[pickle.APPENDS[0]] = lambda self: self.lengthen(pickle._Unpickler.load_appends, self.metastack[-1][-1])
 
 
 def _refuse(opcode: str) -> Callable[[Any], None]:

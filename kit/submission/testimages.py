@@ -58,15 +58,17 @@ def images_to_label(test_file: str, data: str, dataset: "Dataset") -> ToLabel:
         dataset: the data set from there; its test images are used if there is no competition file.
 
     Raises:
-        KitError: a file is named that does not exist or cannot be read.
+        KitError: a file is named that does not exist or cannot be read, or the classes of `dataset` are not certainly
+            the competition's, so that its numbers would be wrong.
     """
     import torch
 
-    from kit.data import load_competition_test
+    from kit.data import check_competition_classes, load_competition_test
 
     path = find_test_file(test_file, data)
     if path is None:
         words = f"no competition file was found, so the data's {len(dataset.test_images):,} test images are predicted"
         return ToLabel(dataset.test_images, torch.arange(len(dataset.test_images)), words, False)
+    check_competition_classes(dataset.classes)
     test = load_competition_test(path)
     return ToLabel(test.images, test.ids, f"{len(test.ids):,} images of {path}", True)
