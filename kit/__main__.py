@@ -124,7 +124,7 @@ def _download(options: argparse.Namespace) -> None:
 
 def _submit(options: argparse.Namespace) -> None:
     from kit import competition
-    from kit.submission import parse_header
+    from kit.rules import parse_header
 
     header = parse_header(options.header)
     competition.submit(options.file, options.message, options.competition, wait=not options.no_wait, header=header)

@@ -27,7 +27,8 @@ _places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/
 if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
     subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
-sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]"""
+sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+_before = set(globals())  # what comes next are parameters"""
 _COLAB = "https://colab.research.google.com"
 _BADGE = f"[![Open in Colab]({_COLAB}/assets/colab-badge.svg)]({_COLAB}/github/"
 

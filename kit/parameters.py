@@ -13,11 +13,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from kit.errors import KitError
-from kit.predict import views_of
 from kit.recipe import RECIPES, RULES, Recipe, default_recipe, recipe_named
-from kit.rules import NOT_GIVEN, Rule, read, rules_of, setting
-from kit.submission import parse_header
+from kit.rules import HEADER, NOT_GIVEN, RUNNING, SUBMITTING, Rule, parse_header, read, rules_of, setting
 from kit.system.precision import COMPILE, PRECISIONS
+from kit.views import chosen_views
 
 KAGGLE_HOURS = 11.5  # a session ends at 12
 
@@ -30,21 +29,27 @@ class Settings:
     recipe_name: str = "paper"
     data: str = setting("auto", "where the images come from: auto, digits, or a folder")
     run: str = setting("", "name of the run folder under runs/")
-    amp: str = setting("auto", "precision of the matrix products", choices=PRECISIONS)
-    compile: str = setting("auto", "torch.compile; auto where it pays", choices=COMPILE)
-    gpus: int = setting(1, "GPUs that share every batch", low=1, high=64)
-    resume: bool = setting(True, "go on from the run's checkpoint; False starts over")
-    max_hours: float = setting(0.0, "stop cleanly after so many hours; 0 is 11.5 on Kaggle and never elsewhere", low=0)
-    weights: str = setting("last", "the epoch whose weights predict", choices=("last", "best"))
-    other: str = setting("", "a second run to compare with; empty compares nothing")
-    test_file: str = setting("auto", "the competition's test file; auto looks where the images are")
+    amp: str = setting("auto", "precision of the matrix products", choices=PRECISIONS, heading=RUNNING)
+    compile: str = setting("auto", "torch.compile; auto compiles long runs", choices=COMPILE, heading=RUNNING)
+    gpus: int = setting(1, "GPUs that share every batch", low=1, high=64, heading=RUNNING)
+    resume: bool = setting(True, "go on from the run's checkpoint; False starts over", heading=RUNNING)
+    max_hours: float = setting(0.0, "stop cleanly after so many hours; 0 is 11.5 on Kaggle and no limit elsewhere",
+                               low=0, heading=RUNNING)  # fmt: skip
+    weights: str = setting("last", "the epoch whose weights predict", choices=("last", "best"), heading=SUBMITTING)
+    other: str = setting("", "a second run to compare with; empty compares nothing", heading=SUBMITTING)
+    test_file: str = setting("auto", "the competition's test file; auto looks where the images are", heading=SUBMITTING)
     tta: str = setting(
-        "auto", "test-time augmentation: auto, none, flip, flip+shift, adaptive, or a number of views",
-        numeric=True, none="predictions of the images alone",
+        "auto", "test-time augmentation: auto, none, flip, flip+shift, adaptive, or a number of views", numeric=True,
+        none="predictions of the images alone", heading=SUBMITTING,
     )  # fmt: skip
-    header: str = setting("ID,Labels", "the header of the CSV")
-    upload: bool = setting(False, "send the CSV to Kaggle")
-    message: str = setting("", "the submission's description on Kaggle")
+    header: str = setting(",".join(HEADER), "the header of the CSV", heading=SUBMITTING)
+    upload: bool = setting(False, "send the CSV to Kaggle", heading=SUBMITTING)
+    message: str = setting("", "the submission's description on Kaggle", heading=SUBMITTING)
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The names of the CSV's two columns."""
+        return parse_header(self.header)
 
     @property
     def hours(self) -> float | None:
@@ -57,12 +62,12 @@ class BenchSettings:
     """What the benchmark takes."""
 
     arch: str = setting("paper", RULES["arch"].meaning)
-    batch_size: int = setting(128, "images a training step", low=1)
+    batch_size: int = setting(128, "images per training step", low=1)
     amp: str = setting("auto", "precision of the kit's way", choices=PRECISIONS)
     compile: str = setting("auto", "torch.compile in the kit's way; auto on GPUs", choices=COMPILE)
     data: str = setting("random", "random bytes, or where the images come from: auto, digits, or a folder")
     rounds: int = setting(5, "rounds of both ways in turn", low=1)
-    seconds: float = setting(5.0, "about the time that a round of the kit's training takes", low=0)
+    seconds: float = setting(5.0, "about the time that one round of the kit's training takes", low=0)
     profile: str = setting("", "file for a profile of one training step; empty makes none")
 
 
@@ -97,8 +102,8 @@ def check(notebook: str, values: Mapping[str, Any]) -> Settings:
     name = given.pop("recipe", None) or default_recipe(given.get("data", "auto"))
     recipe = recipe_named(name).replace(**{k: v for k, v in given.items() if k in RULES})
     settings = Settings(recipe, name, **{k: v for k, v in given.items() if k not in RULES})
-    parse_header(settings.header)  # both are text with rules of their own
-    views_of(recipe.views(settings.tta))
+    parse_header(settings.header)  # both are texts with rules of their own
+    chosen_views(settings.tta, recipe.augment)
     if "recipe" in allowed and not settings.run:
         settings.run = name
     return settings
@@ -160,12 +165,16 @@ def from_arguments(notebook: str, arguments: Sequence[str]) -> Settings:
 
 
 def add_options(parser: argparse.ArgumentParser, *notebooks: str) -> None:
-    """Add an option for every parameter of the notebooks."""
+    """Add an option for every parameter of the notebooks, each under its heading."""
     defaults = {f.name: f.default for f in fields(Settings)}
+    groups: dict[str, argparse._ArgumentGroup] = {}
     for name in dict.fromkeys(name for notebook in notebooks for name in NOTEBOOKS[notebook]):
+        rule = EVERY_RULE[name]
         default = "the recipe's" if name in RULES else "the data's own" if name == "recipe" else repr(defaults[name])
-        meaning = f"{EVERY_RULE[name].meaning}; {EVERY_RULE[name].allowed()} (default: {default})"
-        parser.add_argument(f"--{name}", metavar="VALUE", help=meaning.replace("%", "%%"))
+        meaning = f"{rule.meaning}; {rule.allowed()} (default: {default})"
+        if rule.heading not in groups:
+            groups[rule.heading] = parser.add_argument_group(rule.heading)
+        groups[rule.heading].add_argument(f"--{name}", metavar="VALUE", help=meaning.replace("%", "%%"))
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -14,19 +13,9 @@ from kit.augment import normalize
 from kit.errors import KitError
 from kit.model import PARAMETER_BUDGET, count_parameters
 from kit.system.precision import autocast, default_device
+from kit.views import ADAPTIVE, views_of
 
-ADAPTIVE = "adaptive"
-TTA_VIEWS = {"none": 1, "flip": 2, "flip+shift": 10, ADAPTIVE: 18}  # of adaptive: where the flip leaves doubt
 SURE = 0.8  # a lead of the flip's answer that the other views overturned for none of 10,000 test images (two networks)
-MAX_SHIFT = 4  # pixels: as far as the random crop of training moves an image
-
-# (flip, rows down, columns right), nearest first and opposite shifts beside each other, so that any number of
-# views stays nearly centred: the first 2 are the flip, the first 10 add the four neighbours by one pixel.
-_SHIFTS = sorted(
-    product(range(-MAX_SHIFT, MAX_SHIFT + 1), repeat=2),
-    key=lambda shift: (shift[0] ** 2 + shift[1] ** 2, max(shift, (-shift[0], -shift[1]))),
-)
-VIEWS = [(flip, *shift) for shift in _SHIFTS for flip in (False, True)]
 
 
 @torch.no_grad()
@@ -145,20 +134,6 @@ def budget_statement(networks: int, parameters: int, budget: int = PARAMETER_BUD
         f"{statement} Rules differ on whether the budget holds for each network or for all of them together: "
         "ask the organisers before you submit an average."
     )
-
-
-def views_of(tta: str | int) -> list[tuple[bool, int, int]]:
-    """The views of test-time augmentation: mirrored or not, and pixels down and to the right.
-
-    Raises:
-        KitError: `tta` is no name of TTA_VIEWS and no number of views that there are.
-    """
-    text = str(tta)
-    count = TTA_VIEWS.get(text) or (int(text) if text.isdecimal() else 0)
-    if not 1 <= count <= len(VIEWS):
-        names = ", ".join(TTA_VIEWS)
-        raise KitError(f"tta has to be {names} or a number of views from 1 to {len(VIEWS)}, not {tta!r}")
-    return VIEWS[:count]
 
 
 def _placed(images: Tensor, device: str | torch.device | None, batch_size: int | None) -> tuple[torch.device, int]:

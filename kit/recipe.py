@@ -3,24 +3,21 @@
 The defaults are the paper's final configuration, with what the paper leaves unnamed taken from its authors' notebook.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-import torch
-
-from kit import augment as augmentation
-from kit import model
+from kit.augment import AUGMENTATIONS, Augmentations, read_words
 from kit.errors import KitError
-from kit.rules import Rule, rules_of, setting
-
-AUGMENTATIONS = ("crop", "reflect", "shift", "flip", "alternate", "autoaugment", "randaugment", "trivialaugment")
-POLICIES = ("autoaugment", "randaugment", "trivialaugment")
+from kit.model import FORMS, Architecture, parse, sizes
+from kit.rules import REGULARIZATION, Rule, rules_of, setting
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The hyper-parameters of one training.
+    """The hyper-parameters of one training: data and its rules, nothing is built here.
+
+    A setting is one line: its name, type, default, meaning and limits.
 
     Raises:
         KitError: a value has the wrong type or is out of range; the sentence lists what is allowed.
@@ -28,64 +25,63 @@ class Recipe:
 
     epochs: int = setting(200, "passes over the training images", low=1)
     arch: str = setting("paper", "a row of ARCHITECTURES, or channels/blocks such as 64,128,256/4,5,3")
-    filter: str = setting(
-        "", "odd size of the filters, one or one per layer as 3,3,5; empty keeps arch's own", numeric=True
-    )
-    skip_kernel: str = setting(
-        "", "odd size of the skip convolutions, one or one per layer; empty keeps arch's own", numeric=True
-    )
+    filter: str = setting("", "odd size of the filters, one or one per layer: 3,3,5; empty is arch's own", numeric=True)
+    skip_kernel: str = setting("", "odd size of the skip convolutions, as filter; empty keeps arch's own", numeric=True)
     pool: int = setting(0, "size of the average pool; 0 pools the whole last map", low=0)
-    dropout: float = setting(0.0, "probability between the two convolutions of a block", low=0, high=1, open_high=True)
-    batch_size: int = setting(128, "images a step, over all GPUs together", low=1)
+    dropout: float = setting(0.0, "probability between the two convolutions of a block", low=0, high=1, open_high=True,
+                             heading=REGULARIZATION)  # fmt: skip
+    batch_size: int = setting(128, "images per step, over all GPUs together", low=1)
     optimizer: str = setting("sgd", "the optimizer", choices=("sgd", "nesterov", "adam", "adamw", "muon"))
     lr: float = setting(0.1, "highest learning rate", low=0, open_low=True)
     momentum: float = setting(
         0.9, "momentum of SGD and of muon's filters, or beta1 of Adam", low=0, high=1, open_high=True
     )
     weight_decay: float = setting(
-        5e-4, "L2 regularization, added to the gradient; a share a step in adamw, and in muon of all but filters", low=0
-    )
+        5e-4, "L2 regularization, added to the gradient; in adamw, and in muon except for filters, the share of each "
+        "weight that a step takes away", low=0, heading=REGULARIZATION,
+    )  # fmt: skip
     schedule: str = setting("cosine", "course of the learning rate", choices=("cosine", "linear", "constant", "step"))
     warmup: float = setting(0.0, "epochs of linear warm-up from zero", low=0)
-    lookahead_k: int = setting(5, "fast steps a slow step of Lookahead; 0 trains without Lookahead", low=0)
+    lookahead_k: int = setting(5, "fast steps per slow step of Lookahead; 0 trains without Lookahead", low=0)
     lookahead_alpha: float = setting(0.5, "how far the slow weights move towards the fast ones", low=0, high=1)
-    label_smoothing: float = setting(0.2, "share of the target spread over all classes", low=0, high=1, open_high=True)
-    augment: str = setting(
-        "crop+flip+autoaugment", "none, or any of " + ", ".join(AUGMENTATIONS) + " joined by +",
-        none="training without augmentation",
-    )  # fmt: skip
-    cutout: int = setting(8, "side of the square that Cutout blanks, in pixels; 0 blanks nothing", low=0, high=32)
-    jitter: float = setting(0.0, "strength of brightness, contrast and saturation jitter, half for hue", low=0, high=1)
-    rotation: float = setting(0.0, "largest random rotation in degrees", low=0, high=180)
-    mixup_alpha: float = setting(0.0, "alpha of Mixup's Beta distribution; 0 mixes nothing", low=0)
-    cutmix_alpha: float = setting(0.0, "alpha of CutMix's Beta distribution; 0 mixes nothing", low=0)
-    skip_easy: float = setting(
-        0.0, "share of the images that the middle epochs leave out, of those with the lowest losses", low=0, high=0.7,
-        open_high=True,
-    )  # fmt: skip
-    ema: float = setting(0.0, "decay a step of averaged weights; 0 averages nothing", low=0, high=1, open_high=True)
+    label_smoothing: float = setting(0.2, "share of the target spread over all classes", low=0, high=1, open_high=True,
+                                     heading=REGULARIZATION)  # fmt: skip
+    augment: str = setting("crop+flip+autoaugment", "none, or any of " + ", ".join(AUGMENTATIONS) + " joined by +",
+                           none="training without augmentation", heading=REGULARIZATION)  # fmt: skip
+    cutout: int = setting(8, "side of the square that Cutout blanks, in pixels; 0 blanks nothing", low=0, high=32,
+                          heading=REGULARIZATION)  # fmt: skip
+    jitter: float = setting(0.0, "strength of brightness, contrast and saturation jitter, half for hue", low=0, high=1,
+                            heading=REGULARIZATION)  # fmt: skip
+    rotation: float = setting(0.0, "largest random rotation in degrees", low=0, high=180, heading=REGULARIZATION)
+    mixup_alpha: float = setting(0.0, "alpha of Mixup's Beta distribution; 0 mixes nothing", low=0,
+                                 heading=REGULARIZATION)  # fmt: skip
+    cutmix_alpha: float = setting(0.0, "alpha of CutMix's Beta distribution; 0 mixes nothing", low=0,
+                                  heading=REGULARIZATION)  # fmt: skip
+    skip_easy: float = setting(0.0, "share of the images, those with the lowest losses, that the middle epochs leave "
+                               "out", low=0, high=0.7, open_high=True)  # fmt: skip
+    ema: float = setting(0.0, "decay per step of averaged weights; 0 averages nothing", low=0, high=1, open_high=True,
+                         heading=REGULARIZATION)  # fmt: skip
     split: str = setting(
         "paper", "which images validate: the official test images, or 16 % held out", choices=("paper", "holdout")
     )
     seed: int = setting(1029, "seed of the weights, the order and the augmentation", low=0, high=2**32 - 1)
 
-    def __post_init__(self):
-        for f in fields(self):
-            object.__setattr__(self, f.name, f.metadata["rule"].check(f.name, getattr(self, f.name)))
-        self.pipeline()
-        if self.optimizer == "nesterov" and not self.momentum:
-            raise KitError("momentum has to be above 0 for the nesterov optimizer: use sgd for plain gradient steps")
-        if self.skip_easy and (self.mixup_alpha or self.cutmix_alpha):
-            raise KitError("skip_easy goes by each image's own loss, which mixed images have not: set one of them to 0")
-        if self.warmup > self.epochs:
-            raise KitError(f"warmup has to be at most the {self.epochs} epochs of the run, not {self.warmup:g}")
-        try:
-            pooled = model.parse(self.arch).pooled
-            self._sizes("filter"), self._sizes("skip_kernel")
-        except ValueError as error:
-            raise KitError(str(error)) from None
-        if self.optimizer == "muon" and not pooled:
-            raise KitError("optimizer muon needs a pooled network, whose norms have no scale: use arch fast, or sgd")
+    def __post_init__(self) -> None:
+        for name, rule in rules_of(Recipe).items():
+            object.__setattr__(self, name, rule.check(name, getattr(self, name)))
+        _check_together(self, self.architecture)
+        read_words(self.augment)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network's design variables, spelt out."""
+        filters, skip_kernels = sizes("filter", self.filter), sizes("skip_kernel", self.skip_kernel)
+        return parse(self.arch).changed(filters, skip_kernels, self.pool or None, self.dropout or None)
+
+    @property
+    def augmentations(self) -> Augmentations:
+        """What the words of `augment` mean."""
+        return read_words(self.augment)
 
     def replace(self, **given: Any) -> "Recipe":
         """A copy with the given settings; None keeps the recipe's own value.
@@ -104,87 +100,21 @@ class Recipe:
         """Every setting by name, ready for JSON."""
         return asdict(self)
 
-    def build_model(self, classes: int = 10) -> model.ResNet:
-        """The network, randomly initialised.
 
-        Raises:
-            KitError: the design variables contradict each other.
-        """
-        try:
-            return model.build(
-                self.arch,
-                filter=self._sizes("filter"),
-                skip_kernel=self._sizes("skip_kernel"),
-                pool=self.pool or None,
-                dropout=self.dropout or None,
-                classes=classes,
-            )
-        except ValueError as error:
-            raise KitError(str(error)) from None
-
-    def check_budget(self, classes: int = 10) -> int:
-        """The number of trainable parameters, counted before any memory is taken for them.
-
-        Raises:
-            KitError: the competition allows fewer, or the design variables contradict each other.
-        """
-        try:
-            with torch.device("meta"):
-                return model.check_budget(self.build_model(classes))
-        except ValueError as error:
-            raise KitError(str(error)) from None
-        except (RuntimeError, TypeError, OverflowError):  # more than torch can count
-            raise KitError(f"arch {self.arch!r} is too large: give fewer channels or smaller filters") from None
-
-    def pipeline(self) -> "augmentation.Pipeline":
-        """The augmentation that training applies to every image.
-
-        Raises:
-            KitError: `augment` names something unknown, or two policies.
-        """
-        words = self._words
-        policies = [w for w in words if w in POLICIES]
-        if unknown := [w for w in words if w not in AUGMENTATIONS]:
-            raise KitError(
-                f"augment has to be {RULES['augment'].meaning}, not {self.augment!r} ({unknown[0]!r} is unknown)"
-            )
-        for clashing in ({"crop", "reflect", "shift"}, {"flip", "alternate"}):
-            if len(both := sorted(clashing & set(words))) > 1:
-                raise KitError(f"augment takes one of {', '.join(sorted(clashing))}, not {' and '.join(both)}")
-        if len(policies) > 1:
-            raise KitError(f"augment takes one policy of {', '.join(POLICIES)}, not {' and '.join(policies)}")
-        return augmentation.Pipeline(
-            crop=2 if "shift" in words else 4 if {"crop", "reflect"} & set(words) else 0,
-            padding="reflect" if {"reflect", "shift"} & set(words) else "zero",
-            flip="flip" in words,
-            policy=policies[0] if policies else None,
-            jitter=self.jitter,
-            rotation=self.rotation,
-            cutout=self.cutout,
+def _check_together(recipe: Recipe, architecture: Architecture) -> None:
+    """Refuse settings that are each allowed and exclude each other."""
+    if recipe.optimizer == "nesterov" and not recipe.momentum:
+        raise KitError("momentum has to be above 0 for the nesterov optimizer: use sgd for plain gradient steps")
+    if recipe.skip_easy and (recipe.mixup_alpha or recipe.cutmix_alpha):
+        raise KitError("skip_easy needs a loss per image, so it cannot be combined with mixup_alpha or cutmix_alpha")
+    if recipe.warmup > recipe.epochs:
+        raise KitError(f"warmup has to be at most the {recipe.epochs} epochs of the run, not {recipe.warmup:g}")
+    if recipe.optimizer == "muon" and not FORMS[architecture.form].scale_free:
+        forms = " or ".join(f"+{name}" for name, form in FORMS.items() if form.scale_free)
+        raise KitError(
+            f"optimizer muon needs a pooled network, whose norms have no scale: add {forms} to arch, as in "
+            f"{recipe.arch.partition('+')[0]}{forms.split()[0]}, or use another optimizer"
         )
-
-    def views(self, tta: str) -> str:
-        """Test-time augmentation in words of kit.predict; `auto` is flip where training flips, and none elsewhere."""
-        if tta != "auto":
-            return tta
-        return "flip" if {"flip", "alternate"} & set(self._words) else "none"
-
-    @property
-    def alternates(self) -> bool:
-        """Whether every image is mirrored in every second epoch (Jordan 2024, arXiv:2404.00498)."""
-        return "alternate" in self._words
-
-    @property
-    def _words(self) -> list[str]:
-        return [w for w in self.augment.replace(" ", "").split("+") if w != "none"]
-
-    def _sizes(self, name: str) -> tuple[int, ...] | int | None:
-        text = getattr(self, name)
-        try:
-            sizes = tuple(int(v) for v in text.split(",")) if text else ()
-        except ValueError:
-            raise KitError(f"{name} has to be {RULES[name].meaning}, not {text!r}") from None
-        return sizes[0] if len(sizes) == 1 else sizes or None
 
 
 RULES: dict[str, Rule] = rules_of(Recipe)

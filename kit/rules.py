@@ -1,6 +1,8 @@
 """Rule: what one setting means and which values it takes, whether they come as values or as text."""
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
@@ -8,6 +10,15 @@ from typing import Any
 from kit.errors import KitError
 
 NOT_GIVEN = ("None", "null")  # words that say on every way in: not given
+
+TRAINING = "what to train"  # headings of --help
+REGULARIZATION = "regularization"
+RUNNING = "how it runs"
+SUBMITTING = "predictions and submission"
+
+HEADER = ("ID", "Labels")  # the columns of the competition's CSV
+_COLUMN = re.compile(r"[^\W\d][\w .-]{0,39}")  # no formula of a spreadsheet, no quote, no line break
+
 _LARGEST = 2**63 - 1  # the largest whole number that every file format and library here can hold
 _SHOWN = 80  # characters of a refused value that a message repeats
 
@@ -24,6 +35,7 @@ class Rule:
         choices: the texts that are allowed; empty allows every text.
         numeric: whether a text may be a number, such as the filter size 5.
         none: what the word `none` stands for, if it is one of the setting's words.
+        heading: where `--help` shows the setting.
     """
 
     meaning: str
@@ -35,6 +47,7 @@ class Rule:
     choices: tuple[str, ...] = ()
     numeric: bool = False
     none: str = ""
+    heading: str = TRAINING
 
     def allowed(self) -> str:
         """The allowed values in words."""
@@ -118,6 +131,29 @@ def setting(default: Any, meaning: str, **limits: Any) -> Any:
 def rules_of(settings: type) -> dict[str, Rule]:
     """The rules of a dataclass's settings, by name, in their order."""
     return {f.name: f.metadata["rule"] for f in fields(settings) if "rule" in f.metadata}
+
+
+def parse_header(text: str) -> tuple[str, str]:
+    """Read the header of a CSV from text such as `ID,Labels`.
+
+    Raises:
+        KitError: the text is not two different column names joined by a comma.
+    """
+    return check_header([name.strip(" ") for name in text.split(",")])
+
+
+def check_header(names: Sequence[str]) -> tuple[str, str]:
+    """Return the names of the two columns unchanged.
+
+    Raises:
+        KitError: there are not two, they are equal, or one is not a plain name.
+    """
+    if len(names) != 2 or names[0] == names[1] or not all(_COLUMN.fullmatch(name) for name in names):
+        raise KitError(
+            "header has to be two different words joined by a comma, such as ID,Labels, each of a letter and then "
+            f"up to 39 letters, digits, spaces and _ . -, not {','.join(names)[:80]!r}"
+        )
+    return names[0], names[1]
 
 
 def _only(kind: type, value: Any) -> Any:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kit.data import Dataset
 from kit.errors import KitError
-from kit.model import ResNet
+from kit.model import ResNet, build
 from kit.recipe import Recipe
 from kit.system import files
 from kit.system.paths import workspace
@@ -137,7 +137,7 @@ class Run:
         Raises:
             KitError: the weights are missing or do not fit the run's architecture.
         """
-        network = self.recipe.build_model(len(self.config["classes"]))
+        network = build(self.recipe.architecture, classes=len(self.config["classes"]))
         try:
             network.load_state_dict(load_file(self.weights_path(weights)))
         except (RuntimeError, SafetensorError) as error:

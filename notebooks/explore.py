@@ -136,7 +136,7 @@ from kit.train import Batches
 
 batches = Batches(parts.train_images, parts.train_labels, settings.recipe, len(dataset.classes))
 six, their_labels = (x[::apart][:6].repeat_interleave(10, 0) for x in (parts.train_images, parts.train_labels))
-if settings.recipe.alternates:
+if settings.recipe.augmentations.alternate:
     six = mirror(six, torch.arange(len(six)) % 2 == 1)
 views, targets = batches.augmented(six, their_labels, torch.Generator().manual_seed(settings.recipe.seed))
 plots.training_views(views, targets, dataset.classes)

@@ -94,8 +94,9 @@ warn_of_unlike_images(test.images, dataset.train_images).round(3)
 from kit import plots
 from kit.predict import average_models
 from kit.submission import warn_of_unlikely_labels
+from kit.views import chosen_views
 
-views = trained.recipe.views(settings.tta)
+views = chosen_views(settings.tta, trained.recipe.augment)
 together = average_models(networks, test.images, tta=views, amp=settings.amp)
 print(together.statement)
 logits = together.logits
@@ -143,13 +144,13 @@ if expectation:
 # Checked before it is written: one row per id, in the order of the test file, with labels 0 to 9.
 
 # %%
-from kit.submission import describe, parse_header, submission_path, write_submission
+from kit.submission import describe, submission_path, write_submission
 
 csv = None
 if test.from_competition:
     about = describe(members, settings.weights, views, source, expectation, settings.amp)
-    target, names = submission_path(members), parse_header(settings.header)
-    csv = write_submission(target, test.ids, labels, header=names, about=about)
+    target = submission_path(members)
+    csv = write_submission(target, test.ids, labels, header=settings.columns, about=about)
     print(csv, *csv.read_text().splitlines()[:6], sep="\n")
 else:
     print("no CSV for upload: these are the official test images, not the competition's")
@@ -164,7 +165,7 @@ from kit import competition
 from kit.errors import KitError
 
 if csv and settings.upload:
-    competition.submit(csv, settings.message or title, header=parse_header(settings.header))
+    competition.submit(csv, settings.message or title, header=settings.columns)
 elif settings.upload:
     raise KitError("upload has nothing to send: the test file was not found; download it or give test_file")
 elif csv:

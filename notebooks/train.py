@@ -92,10 +92,10 @@ pd.Series(settings.recipe.as_dict(), name=f"recipe {settings.recipe_name}").to_f
 # %%
 from kit import plots
 from kit.data import load
-from kit.model import PARAMETER_BUDGET, summarize
+from kit.model import PARAMETER_BUDGET, build, check_budget, draft, summarize
 
-parameters = settings.recipe.check_budget()
-network = settings.recipe.build_model()
+parameters = check_budget(draft(settings.recipe.architecture))
+network = build(settings.recipe.architecture)
 print(f"{parameters:,} trainable parameters of {PARAMETER_BUDGET:,} allowed")
 plots.architecture(summarize(network), f"{settings.recipe.arch}: {parameters:,} trainable parameters")
 

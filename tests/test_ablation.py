@@ -128,7 +128,7 @@ def run_notebook():
         if cell.cell_type == "code":
             *lines, last = cell.source.split("\n")
             exec("\n".join(lines), variables)
-            values.append(eval(last, variables) if not last.startswith("sys.path") else None)
+            values.append(eval(last, variables) if not last.startswith("_before") else None)
     return [value for value in values if value is not None]
 
 

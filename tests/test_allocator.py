@@ -11,7 +11,7 @@ from kit.system import allocator
 PROGRAM = """
 import resource, numpy, torch
 from pathlib import Path
-from kit.allocator import freed_memory_kept
+from kit.system.allocator import freed_memory_kept
 def pages_taken(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(times):

@@ -69,8 +69,22 @@ def real_images(count):
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
+def halfway_between_pixels(name, magnitude, height, width):
+    """Which output pixels (H, W) a warp takes from within 1e-4 pixels of the middle between two input pixels.
+
+    There the nearest pixel depends on how a processor rounds torchvision's matrix product in float32.
+    """
+    if name not in MATRICES:
+        return torch.zeros(height, width, dtype=torch.bool)
+    a, b, c, d, e, f = MATRICES[name](torch.tensor([magnitude], dtype=torch.float64), height, width)[0]
+    x = torch.arange(width, dtype=torch.float64) - (width / 2 - 0.5)
+    y = torch.arange(height, dtype=torch.float64)[:, None] - (height / 2 - 0.5)
+    column, row = a * x + b * y + c + (width / 2 - 0.5), d * x + e * y + f + (height / 2 - 0.5)
+    return torch.stack([(v - v.floor() - 0.5).abs() < 1e-4 for v in (column, row)]).any(0)
+
+
 def assert_equal_to_torchvision(images, cases):
-    """Every case on every image in one batch: equal, but for 0.5 % of the pixels of a warped image."""
+    """Every case on every image in one batch: equal, but for warped pixels halfway between two input pixels."""
     plan = Plan(
         torch.tensor([[NAMES.index(name)] for name, _ in cases]).repeat(len(images), 1),
         torch.tensor([[magnitude] for _, magnitude in cases], dtype=torch.float64).repeat(len(images), 1),
@@ -79,8 +93,8 @@ def assert_equal_to_torchvision(images, cases):
     batch = batch.view(len(images), len(cases), *images.shape[1:])
     for case, (name, magnitude) in enumerate(cases):
         expected = torch.stack([one_by_one(image, name, magnitude) for image in images])
-        differing = (batch[:, case] != expected).float().mean((1, 2, 3)).max().item()
-        assert differing <= (0.005 if name in MATRICES else 0), (name, magnitude, differing)
+        differing = (batch[:, case] != expected) & ~halfway_between_pixels(name, magnitude, *images.shape[2:])
+        assert not differing.any(), (name, magnitude, differing.float().mean().item())
 
 
 @pytest.mark.parametrize("size", [(32, 32), (28, 28), (64, 64), (20, 44)])

@@ -9,7 +9,8 @@ from kit.__main__ import main
 from kit.bench import command as bench
 from kit.bench.throughput import EPOCH_IMAGES, Bench, matrix_product_rate
 from kit.errors import KitError
-from kit.model.resnet import build, flops
+from kit.model.resnet import build
+from kit.model.summary import flops
 
 TINY = ["--arch=4/1", "--batch_size=16", "--seconds=0", "--rounds=1"]
 

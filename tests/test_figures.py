@@ -19,7 +19,8 @@ from kit.analysis.expected import fit_line, forecast, leaderboard
 from kit.analysis.mistakes import accuracy_by_confidence, compare, suspicious_labels
 from kit.analysis.shifts import weaknesses
 from kit.data.loading import CLASSES
-from kit.model.resnet import build, summarize
+from kit.model.resnet import build
+from kit.model.summary import summarize
 from kit.plots import style
 from kit.plots.thumbnails import SIDE
 

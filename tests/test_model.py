@@ -5,8 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kit.model import resnet as km
-from kit.model.resnet import ARCHITECTURES, BasicBlock, build, check_budget, count_parameters, flops, parse, summarize
+from kit.errors import KitError
+from kit.model.architecture import ARCHITECTURES, FORMS, Architecture, parse
+from kit.model.basic import BasicBlock
+from kit.model.budget import PARAMETER_BUDGET, check_budget, count_parameters, draft
+from kit.model.resnet import build
+from kit.model.summary import flops, summarize
 
 
 @pytest.mark.parametrize(
@@ -121,4 +125,38 @@ def test_flops_agree_with_torch_s_counter():
 def test_names_are_parsed_once_for_notebooks_and_library():
     assert parse(" paper ") == ARCHITECTURES["paper"]
     assert parse("64,128,256/4,5,3") == ARCHITECTURES["paper"]
-    assert km.PARAMETER_BUDGET == 5_000_000
+    assert PARAMETER_BUDGET == 5_000_000
+
+
+@pytest.mark.parametrize("arch", ["fast+se", "8,16/1,1+pooled+se", "8,16/1,1+", "fast+"])
+def test_one_network_has_one_form(arch):
+    with pytest.raises(KitError, match=r"two forms|is not known"):
+        parse(arch)
+
+
+def test_an_architecture_has_one_normal_form():
+    short = Architecture.of([8, 16], [1, 2], filter=5, pool=4)
+    full = Architecture((8, 16), (1, 2), (5, 5), (1, 1), (1, 2), 4)
+    assert short == full and hash(short) == hash(full)
+    assert Architecture.of((8, 16), (1, 2)).changed(filter=(5, 5), pool=4) == full
+    assert Architecture.of((8, 16), (1, 2)).pool == 16
+    with pytest.raises(KitError, match="strides has to be 2 whole numbers from 1"):
+        Architecture.of((8, 16), (1, 2), strides=(0, 2))
+
+
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, "8,16/1,2", "8,16/1,2+se", "8,16/1,2+pooled"])
+def test_an_architecture_s_text_is_read_as_the_same_again(arch):
+    assert parse(str(parse(arch))) == parse(arch)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_builds_what_its_row_says(form):
+    for sides, pool in ((1, None), (2, 3), (3, 2)):
+        a = Architecture.of((4,) * sides, (2,) * sides, form, pool=pool)
+        network = build(a).eval()
+        rows = summarize(network)
+        assert rows[-3].shape == (4, a.pool, a.pool) or pool, "the whole last map is pooled"
+        assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+        assert count_parameters(draft(a)) == count_parameters(network)
+        scales = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.weight.requires_grad]
+        assert (not scales) == FORMS[form].scale_free

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from kit.model.resnet import build
 from kit.recipe import Recipe
 from kit.train.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalize
 from kit.train.optimizers import build_optimizer
@@ -77,7 +78,7 @@ def test_a_recipe_gives_filters_its_rate_and_all_else_a_rate_for_its_batch():
     recipe = Recipe(
         arch="fast", optimizer="muon", lr=0.2, momentum=0.65, batch_size=100, lookahead_k=0, weight_decay=0.01
     )
-    network = recipe.build_model()
+    network = build(recipe.architecture)
     optimizer = build_optimizer(recipe, network)
     filters, shifts, head = optimizer.param_groups
     assert {p.ndim for p in filters["params"]} == {4} and filters["lr"] == 0.2 and filters["weight_decay"] == 0

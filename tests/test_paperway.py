@@ -8,6 +8,7 @@ from torchvision import transforms
 from kit.augment.pipeline import MEAN, STD
 from kit.bench.paperway import Cutout, PaperWay, PILImages, plain_transform, training_transform
 from kit.lookahead import Lookahead
+from kit.model.resnet import build
 from kit.recipe import Recipe
 
 RECIPE = Recipe(arch="tiny", batch_size=32, lr=0.05)
@@ -60,7 +61,7 @@ def test_an_epoch_gives_full_shuffled_batches_and_prediction_all_images_in_order
 
 def test_a_step_is_plain_sgd_in_float32(photos):
     paper = PaperWay(RECIPE.replace(lookahead_k=0), CPU, workers=0)
-    model = RECIPE.build_model()
+    model = build(RECIPE.architecture)
     model.load_state_dict(paper.model.state_dict())
     images, labels = next(iter(paper.batches(*photos)))
     loss, hits, norm = paper.step(images, labels)

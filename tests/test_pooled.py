@@ -8,8 +8,11 @@ import torch.nn.functional as F
 
 from kit.augment.pipeline import normalize
 from kit.data.loading import load
+from kit.model.architecture import Architecture
+from kit.model.budget import check_budget, count_parameters
 from kit.model.pooled import PooledBlock, WhiteningStem
-from kit.model.resnet import Architecture, build, check_budget, count_parameters, flops
+from kit.model.resnet import build
+from kit.model.summary import flops
 from kit.recipe import Recipe
 from kit.run import Run
 from kit.train import loop as training
@@ -73,7 +76,6 @@ def test_fast_keeps_the_budget_and_has_the_work_counted_by_hand():
     "wrong",
     [
         {"dropout": 0.1},
-        {"squeeze_excite": True},
         {"filter": 5},
         {"strides": (1, 2)},
         {"filter": (3, 1)},
@@ -81,9 +83,9 @@ def test_fast_keeps_the_budget_and_has_the_work_counted_by_hand():
 )
 def test_what_a_pooled_network_cannot_take_is_refused(wrong):
     with pytest.raises(ValueError, match="pooled network takes filters of 3"):
-        build(Architecture(**{"channels": (8, 16), "blocks": (1, 1), "pooled": True} | wrong))
+        build(Architecture.of(**{"channels": (8, 16), "blocks": (1, 1), "form": "pooled"} | wrong))
     with pytest.raises(ValueError, match="at most 4 layers"):
-        build(Architecture((8,) * 5, (1,) * 5, pooled=True))
+        build(Architecture.of((8,) * 5, (1,) * 5, "pooled"))
 
 
 def test_every_image_is_mirrored_in_every_second_epoch(digits):

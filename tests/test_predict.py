@@ -9,8 +9,10 @@ from torch.optim.swa_utils import update_bn
 import kit.predict as predict_module
 from kit.augment.pipeline import normalize
 from kit.errors import KitError
-from kit.model.resnet import build, count_parameters
-from kit.predict import TTA_VIEWS, VIEWS, average_models, predict, reestimate_batchnorm
+from kit.model.budget import count_parameters
+from kit.model.resnet import build
+from kit.predict import average_models, predict, reestimate_batchnorm
+from kit.views import TTA_VIEWS, VIEWS
 
 
 @pytest.fixture(scope="module")

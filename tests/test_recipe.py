@@ -7,9 +7,12 @@ import pytest
 import torch
 from conftest import ROOT
 
+from kit.augment.pipeline import Pipeline
+from kit.augment.words import AUGMENTATIONS
 from kit.errors import KitError
 from kit.lookahead import Lookahead
-from kit.recipe import AUGMENTATIONS, RECIPES, RULES, Recipe, recipe_named
+from kit.model.resnet import build
+from kit.recipe import RECIPES, RULES, Recipe, recipe_named
 from kit.train.optimizers import build_ema, build_optimizer, build_schedule, lr_factor
 
 
@@ -25,10 +28,10 @@ def test_the_default_is_the_paper_s_final_configuration():
 
 def test_every_row_builds_its_network_optimizer_and_pipeline():
     for name, recipe in RECIPES.items():
-        network = recipe.build_model()
+        network = build(recipe.architecture)
         optimizer = build_optimizer(recipe, network)
         build_schedule(recipe, optimizer, [10] * recipe.epochs)
-        assert recipe.pipeline() is not None, name
+        assert Pipeline.from_words(recipe.augment, cutout=recipe.cutout) is not None, name
 
 
 @pytest.mark.parametrize(
@@ -138,14 +141,17 @@ def test_ema_is_the_average_by_hand():
 
 
 def test_muon_is_refused_for_networks_whose_norms_have_a_scale():
-    with pytest.raises(KitError, match="muon needs a pooled network"):
+    with pytest.raises(KitError, match=r"muon needs a pooled network.*add \+pooled to arch, as in paper\+pooled"):
         Recipe(optimizer="muon")
-    assert Recipe(optimizer="muon", arch="16,32/1,1+pooled").build_model().layers
+    assert Recipe(optimizer="muon", arch="paper+pooled").architecture.form == "pooled"
+    with pytest.raises(KitError, match=r"add \+pooled to arch, as in 64,128/1,1\+pooled"):
+        Recipe(optimizer="muon", arch="64,128/1,1+se")
+    assert build(Recipe(optimizer="muon", arch="16,32/1,1+pooled").architecture).layers
 
 
 def test_lookahead_goes_around_muon_too():
     recipe = Recipe(optimizer="muon", arch="16,32/1,1+pooled")
-    outer = build_optimizer(recipe, recipe.build_model(), torch.bfloat16)
+    outer = build_optimizer(recipe, build(recipe.architecture), torch.bfloat16)
     assert isinstance(outer, Lookahead) and outer.optimizer.dtype is torch.bfloat16
 
 

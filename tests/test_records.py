@@ -9,7 +9,7 @@ from made_up_runs import DIGITS, make_run, make_table
 
 from kit.ablation.experiments import ARCH_SCALES, TABLES, at_scale, is_about_epochs, scales_of
 from kit.ablation.records import all_repetitions, data_of, finished_runs, recipe_of, repetitions
-from kit.model.resnet import parse
+from kit.model.architecture import parse
 from kit.recipe import PAPER, RECIPES
 
 ROWS = sorted({row for table in TABLES.values() for row in table.rows})

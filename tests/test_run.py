@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from kit.data.loading import split
 from kit.errors import KitError
-from kit.model.resnet import count_parameters
+from kit.model.budget import count_parameters
 from kit.recipe import Recipe
 from kit.run import Run, all_runs, load_runs
 from kit.system import files

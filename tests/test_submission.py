@@ -12,9 +12,9 @@ import torch
 from kit.analysis.answers import Answers
 from kit.data.loading import write_competition_test
 from kit.errors import KitError
+from kit.rules import parse_header
 from kit.run import Run
 from kit.submission.csvfile import check_submission, write_submission
-from kit.submission.header import parse_header
 from kit.submission.provenance import describe, submission_path
 from kit.submission.sanity import warn_of_unlike_images, warn_of_unlikely_labels
 from kit.submission.testimages import images_to_label
@@ -177,7 +177,7 @@ def test_a_header_that_a_spreadsheet_would_run_or_break_on_is_refused(tmp_path, 
 
 
 def test_a_header_is_read_without_torch():
-    code = "import sys; from kit.submission import parse_header; parse_header('a,b'); print('torch' in sys.modules)"
+    code = "import sys; from kit.rules import parse_header; parse_header('a,b'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n", done.stderr
 

@@ -8,7 +8,8 @@ import torch
 
 from kit.data.loading import Dataset, load
 from kit.errors import KitError
-from kit.model.resnet import count_parameters
+from kit.model.budget import count_parameters, draft
+from kit.model.resnet import build
 from kit.recipe import RECIPES, Recipe
 from kit.run import Run
 from kit.system import files
@@ -121,8 +122,8 @@ def test_parameters_are_counted_without_memory_for_them(tmp_path, digits):
         train(huge, digits, Run(tmp_path / "huge"))
     for arch in ("64,128,99999999999/4,5,3", f"64,128,{10**22}/4,5,3"):
         with pytest.raises(KitError, match="is too large"):
-            TINY.replace(arch=arch).check_budget()
-    assert TINY.check_budget() == count_parameters(TINY.build_model())
+            draft(TINY.replace(arch=arch).architecture)
+    assert count_parameters(draft(TINY.architecture)) == count_parameters(build(TINY.architecture))
 
 
 def test_a_word_that_compile_does_not_know_is_refused(tmp_path, digits):

@@ -129,7 +129,7 @@ def at_scale(row: str, epochs: int | None = None, arch_scale: float = 1.0) -> Re
     if epochs is not None:
         length = max(round(epochs * _share(row)), 1)
         recipe = recipe.replace(epochs=length, warmup=recipe.warmup * length / recipe.epochs)
-    return recipe if arch_scale == 1 else recipe.replace(arch=_spelt(_scaled(parse(recipe.arch), arch_scale)))
+    return recipe if arch_scale == 1 else recipe.replace(arch=str(_scaled(parse(recipe.arch), arch_scale)))
 
 
 def scales_of(recipe: Recipe, row: str) -> list[tuple[int, float]]:
@@ -174,8 +174,3 @@ def _scaled(arch: Architecture, scale: float) -> Architecture:
     if scale == 1:
         return arch
     return replace(arch, channels=tuple(max(round(c * scale / 8) * 8, CHANNELS_AT_LEAST) for c in arch.channels))
-
-
-def _spelt(arch: Architecture) -> str:
-    text = ",".join(map(str, arch.channels)) + "/" + ",".join(map(str, arch.blocks))
-    return text + ("+se" if arch.squeeze_excite else "+pooled" if arch.pooled else "")

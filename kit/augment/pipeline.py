@@ -17,6 +17,7 @@ from kit.augment.mixing import cutmix, mixup
 from kit.augment.operations import Plan, apply, check_images
 from kit.augment.policies import draw_autoaugment, draw_randaugment, draw_trivialaugment
 from kit.augment.transfer import send
+from kit.augment.words import read_words
 
 __all__ = [
     "MEAN",
@@ -176,6 +177,16 @@ class Pipeline:
             if value < 0 or (largest is not None and value > largest):
                 allowed = "0 or more" if largest is None else f"0 to {largest}"
                 raise ValueError(f"{name} must be {allowed}, not {value}")
+
+    @classmethod
+    def from_words(cls, augment: str, *, jitter: float = 0.0, rotation: float = 0.0, cutout: int = 0) -> "Pipeline":
+        """The pipeline of a recipe's `augment`, such as `crop+flip+autoaugment`, and its other settings.
+
+        Raises:
+            KitError: a word is unknown, or two words exclude each other.
+        """
+        words = read_words(augment)
+        return cls(words.crop, words.padding, words.flip, words.policy, jitter, rotation, cutout)
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Augment and normalise: uint8 (N, 3, H, W) to float32 (N, 3, H, W), channels_last.

@@ -15,6 +15,7 @@ from torchvision import transforms
 
 from kit.augment import MEAN, STD
 from kit.lookahead import Lookahead
+from kit.model import build
 from kit.recipe import Recipe
 from kit.system.machine import usable_cores
 
@@ -76,7 +77,7 @@ class PaperWay:
     def __init__(self, recipe: Recipe, device: torch.device, workers: int | None = None):
         self.device, self.batch_size = device, recipe.batch_size
         self.workers = usable_cores() if workers is None else workers
-        self.model = recipe.build_model().to(device)
+        self.model = build(recipe.architecture).to(device)
         sgd = torch.optim.SGD(self.model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
         self.optimizer = Lookahead(sgd, recipe.lookahead_k, recipe.lookahead_alpha) if recipe.lookahead_k else sgd
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)

@@ -15,7 +15,8 @@ from kit.competition.transfer import LARGEST_FILE, check_size
 from kit.data import find_competition_test, load_competition_test, local_data
 from kit.errors import KitError
 from kit.plots.submissions import expected_against_real
-from kit.submission import HEADER, check_submission
+from kit.rules import HEADER
+from kit.submission import check_submission
 from kit.system.archive import Damaged, unpack
 from kit.system.files import replacing
 

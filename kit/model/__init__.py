@@ -2,37 +2,19 @@
 
 In: an architecture by name or spelt out.
 Out: a torch module: normalised images (N, 3, 32, 32) to logits (N, classes).
-May import: errors, system.
+May import: errors, system. A lazy door (kit.system.door): the design variables need no torch.
 """
 
-from kit.model.pooled import WhiteningStem
-from kit.model.resnet import (
-    ARCHITECTURES,
-    PARAMETER_BUDGET,
-    Architecture,
-    BasicBlock,
-    LayerSummary,
-    ResNet,
-    build,
-    check_budget,
-    count_parameters,
-    flops,
-    parse,
-    summarize,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ARCHITECTURES",
-    "PARAMETER_BUDGET",
-    "Architecture",
-    "BasicBlock",
-    "LayerSummary",
-    "ResNet",
-    "WhiteningStem",
-    "build",
-    "check_budget",
-    "count_parameters",
-    "flops",
-    "parse",
-    "summarize",
-]
+from kit.system.door import door
+
+if TYPE_CHECKING:
+    from kit.model.architecture import ARCHITECTURES, FORMS, Architecture, parse, sizes
+    from kit.model.basic import BasicBlock
+    from kit.model.budget import PARAMETER_BUDGET, check_budget, count_parameters, draft
+    from kit.model.pooled import WhiteningStem
+    from kit.model.resnet import ResNet, build
+    from kit.model.summary import LayerSummary, flops, summarize
+
+__all__, __dir__, __getattr__ = door(__name__)

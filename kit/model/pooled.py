@@ -1,4 +1,4 @@
-"""The parts of a residual network for short trainings: a whitening stem, and blocks that max-pool.
+"""The form `pooled`, for short trainings: a whitening stem, and blocks that max-pool.
 
 After the networks of cifar10-airbench (Jordan 2024, arXiv:2404.00498), here with a skip connection in every block.
 """
@@ -6,6 +6,8 @@ After the networks of cifar10-airbench (Jordan 2024, arXiv:2404.00498), here wit
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from kit.model.architecture import Architecture
 
 PATCH = 2  # side of the whitened patches
 KEEP = 0.56  # share of BatchNorm's running statistics that a step keeps: short trainings need recent ones
@@ -43,6 +45,8 @@ class PooledBlock(nn.Module):
     as far as the channels go. Takes (N, in_channels, H, W), returns (N, channels, H // 2, W // 2).
     """
 
+    kind = "conv 3x3, max pool, conv 3x3"
+
     def __init__(self, in_channels: int, channels: int):
         super().__init__()
         self.conv1, self.bn1 = _conv(in_channels, channels), _shift_only(channels)
@@ -74,3 +78,21 @@ def _shift_only(channels: int) -> nn.BatchNorm2d:
     norm = nn.BatchNorm2d(channels, momentum=1 - KEEP)
     norm.weight.requires_grad_(False)
     return norm
+
+
+def stem(a: Architecture) -> tuple[nn.Module, int]:
+    """The whitening stem, (N, 3, 32, 32) to (N, 24, 31, 31), and its channels."""
+    return WhiteningStem(), WhiteningStem.channels
+
+
+def layer(a: Architecture, index: int, in_channels: int) -> list[nn.Module]:
+    """A block that halves the image, and further ones that keep its shape."""
+    channels = a.channels[index]
+    return [PooledBlock(in_channels, channels), *(ResidualConv(channels) for _ in range(a.blocks[index] - 1))]
+
+
+def head(a: Architecture, features: int, classes: int) -> tuple[nn.Module, nn.Linear]:
+    """Max pool and classifier; its weights start near zero, so that the first steps change the filters."""
+    classifier = nn.Linear(features, classes, bias=False)
+    nn.init.normal_(classifier.weight, std=1 / features)
+    return nn.MaxPool2d(a.pool), classifier

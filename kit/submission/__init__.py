@@ -1,23 +1,20 @@
 """The competition's CSV: predictions of the test images, checked and written with their provenance.
 
 In: predicted labels and the test file. Out: a CSV that Kaggle takes, or one sentence that says what is wrong.
-May import: analysis, data, errors, run, system. Importing this room does not import torch.
+May import: analysis, data, errors, rules, run, system. Importing this room does not import torch.
 """
 
 from kit.submission.csvfile import check_submission, write_submission
-from kit.submission.header import HEADER, parse_header
 from kit.submission.provenance import describe, sha256, submission_path
 from kit.submission.sanity import warn_of_unlike_images, warn_of_unlikely_labels
 from kit.submission.testimages import ToLabel, find_test_file, images_to_label
 
 __all__ = [
-    "HEADER",
     "ToLabel",
     "check_submission",
     "describe",
     "find_test_file",
     "images_to_label",
-    "parse_header",
     "sha256",
     "submission_path",
     "warn_of_unlike_images",

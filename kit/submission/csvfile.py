@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kit.errors import KitError
-from kit.submission.header import HEADER, check_header
+from kit.rules import HEADER, check_header
 from kit.system import files
 
 if TYPE_CHECKING:  # this room is imported without torch, so that the command line answers at once

@@ -19,6 +19,7 @@ from kit.ablation import (
 )
 from kit.data import classes_of
 from kit.errors import KitError
+from kit.model import check_budget, draft
 from kit.parameters import Settings
 from kit.recipe import PAPER, RECIPES, RULES, Recipe, recipe_named
 from kit.rules import Rule
@@ -268,7 +269,7 @@ def _check_distinct(trials: Sequence[Trial]) -> None:
 
 def _check_trial(trial: Trial) -> None:
     try:
-        trial.recipe.check_budget()
+        check_budget(draft(trial.recipe.architecture))
     except KitError as error:
         raise KitError(f"{trial.experiment.row}: {error}") from None
 

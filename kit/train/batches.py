@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from kit.augment import cutmix, mirror, mixup, send
+from kit.augment import Pipeline, cutmix, mirror, mixup, send
 from kit.errors import KitError
 from kit.recipe import Recipe
 from kit.train.distributed import ALONE, World
@@ -47,7 +47,9 @@ class Batches:
         self.selection = Selection(recipe, len(images), device, world)
         self.images, self.labels = _place(images, device), labels.to(device)
         self.device = self.labels.device  # `cuda` has become `cuda:0`
-        self.pipeline = recipe.pipeline()
+        self.pipeline = Pipeline.from_words(
+            recipe.augment, jitter=recipe.jitter, rotation=recipe.rotation, cutout=recipe.cutout
+        )
         self.mirrored_first = torch.rand(len(images), generator=stream("mirror", recipe.seed)) < 0.5
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -73,7 +75,7 @@ class Batches:
             images = self.images.index_select(0, on_device)
         else:
             images = send(self.images.index_select(0, rows), self.device)
-        if self.recipe.alternates:
+        if self.recipe.augmentations.alternate:
             images = mirror(images, self.mirrored_first[rows] ^ bool(epoch % 2))
         return images, self.labels[on_device], on_device
 

@@ -13,7 +13,7 @@ from torch.nn.utils import get_total_norm
 from kit.augment import normalize
 from kit.errors import KitError
 from kit.lookahead import Lookahead
-from kit.model import WhiteningStem
+from kit.model import WhiteningStem, build
 from kit.recipe import Recipe
 from kit.system.precision import COMPILE, autocast, precision
 from kit.train.distributed import ALONE, World
@@ -47,7 +47,7 @@ class Learner:
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # training batches have one shape: time its algorithms once
         torch.manual_seed(recipe.seed)
-        self.model = recipe.build_model(classes).to(device, memory_format=torch.channels_last)
+        self.model = build(recipe.architecture, classes=classes).to(device, memory_format=torch.channels_last)
         self.forward = self.world.wrap(self.model, device)
         self.optimizer = build_optimizer(recipe, self.model, precision(device, amp))
         self.schedule = build_schedule(recipe, self.optimizer, epoch_steps)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kit.augment import MEAN, STD
 from kit.data import Dataset, Split, split
 from kit.errors import KitError
-from kit.model import count_parameters
+from kit.model import check_budget, count_parameters, draft
 from kit.predict import predict
 from kit.recipe import Recipe
 from kit.run import Run, describe_machine
@@ -123,7 +123,7 @@ def _check_before_work(recipe: Recipe, dataset: Dataset, run: Run, amp: str, dev
                        resume: bool) -> None:  # fmt: skip
     """Refuse what is bound to fail, in a moment, before images are copied and folders made."""
     precision(device, amp)
-    recipe.check_budget(len(dataset.classes))
+    check_budget(draft(recipe.architecture, len(dataset.classes)))
     _check_folder(recipe, dataset, run, resume)
 
 

@@ -26,6 +26,7 @@ def peak_megabytes():
 IMPORTED = megabytes_now()  # torch and the standard library, nothing of the kit
 
 from kit.data.loading import Dataset  # noqa: E402
+from kit.model.resnet import build  # noqa: E402
 from kit.predict import predict  # noqa: E402
 from kit.recipe import Recipe  # noqa: E402
 from kit.run import Run  # noqa: E402
@@ -50,7 +51,7 @@ def peak_of_a_run(arch, minutes, folder):
     recipe = Recipe(arch=arch, epochs=1, lr=0.001)
     train(recipe, data, Run(folder / "peak"), max_hours=minutes / 60, checkpoint_seconds=10)
     print(f"peak of training         {peak_megabytes() - IMPORTED:8,.0f} MB")
-    predict(recipe.build_model(), data.test_images[: 8 * 256], device=default_device())
+    predict(build(recipe.architecture), data.test_images[: 8 * 256], device=default_device())
     print(f"peak with the prediction {peak_megabytes() - IMPORTED:8,.0f} MB  (2,500 MB are allowed)")
 
 

@@ -1,0 +1,60 @@
+"""The words of a recipe's `augment`, such as `crop+flip+autoaugment`, read and checked without torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kit.errors import KitError
+
+CROPS = ("crop", "reflect", "shift")  # by 4 pixels over black, by 4 over mirrored edges, by 2 over mirrored edges
+FLIPS = ("flip", "alternate")  # half of the images at random; every image in every second epoch
+POLICY_WORDS = ("autoaugment", "randaugment", "trivialaugment")
+AUGMENTATIONS = (*CROPS, *FLIPS, *POLICY_WORDS)
+MEANING = "none, or any of " + ", ".join(AUGMENTATIONS) + " joined by +"
+
+
+@dataclass(frozen=True)
+class Augmentations:
+    """What the words mean.
+
+    Attributes:
+        crop: pixels of padding before the random crop; 0 leaves it out.
+        padding: what the padding shows.
+        flip: whether half of the images are mirrored, at random.
+        alternate: whether every image is mirrored in every second epoch (Jordan 2024, arXiv:2404.00498).
+        policy: a name of POLICY_WORDS, or None.
+    """
+
+    crop: int
+    padding: Literal["zero", "reflect"]
+    flip: bool
+    alternate: bool
+    policy: str | None
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether training sees mirrored images."""
+        return self.flip or self.alternate
+
+
+def read_words(text: str) -> Augmentations:
+    """Read `none`, or words joined by +.
+
+    Raises:
+        KitError: a word is unknown, or two words exclude each other.
+    """
+    words = {word for word in text.replace(" ", "").split("+") if word != "none"}
+    if unknown := [word for word in sorted(words) if word not in AUGMENTATIONS]:
+        raise KitError(f"augment has to be {MEANING}, not {text!r} ({unknown[0]!r} is unknown)")
+    for group in (CROPS, FLIPS):
+        if len(both := sorted(words.intersection(group))) > 1:
+            raise KitError(f"augment takes one of {', '.join(sorted(group))}, not {' and '.join(both)}")
+    policies = [word for word in POLICY_WORDS if word in words]
+    if len(policies) > 1:
+        raise KitError(f"augment takes one policy of {', '.join(POLICY_WORDS)}, not {' and '.join(policies)}")
+    return Augmentations(
+        crop=2 if "shift" in words else 4 if words.intersection(CROPS) else 0,
+        padding="reflect" if words.intersection(("reflect", "shift")) else "zero",
+        flip="flip" in words,
+        alternate="alternate" in words,
+        policy=policies[0] if policies else None,
+    )

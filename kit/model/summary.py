@@ -1,0 +1,69 @@
+"""What a network consists of, part by part, and the arithmetic of one image."""
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from kit.model.architecture import IMAGE_SIDE
+from kit.model.budget import count_parameters
+from kit.model.resnet import ResNet
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One line of a network's drawing: name, what it is, output shape (channels, height, width), parameters."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+@torch.no_grad()
+def summarize(model: ResNet) -> list[LayerSummary]:
+    """List stem, blocks, pool and classifier with their output shapes and trainable parameters."""
+    parts: dict[str, nn.Module] = {"stem": model.stem}
+    for i, layer in enumerate(model.layers, 1):
+        parts |= {f"layer {i}, block {j}": block for j, block in enumerate(layer.children(), 1)}
+    parts |= {"pool": model.pool, "classifier": model.classifier}
+    was_training = model.training
+    model.eval()
+    x = torch.zeros(1, 3, IMAGE_SIDE, IMAGE_SIDE, device=next(model.parameters()).device)
+    rows = []
+    for name, part in parts.items():
+        x = part(x.flatten(1) if part is model.classifier else x)
+        rows.append(LayerSummary(name, _kind(part), tuple(x.shape[1:]), count_parameters(part)))
+    model.train(was_training)
+    return rows
+
+
+def _kind(part: nn.Module) -> str:
+    """What a part is, in words: a block says so itself with its `kind`."""
+    if isinstance(kind := getattr(part, "kind", None), str):
+        return kind
+    if isinstance(part, nn.AvgPool2d | nn.MaxPool2d):
+        return f"{'average' if isinstance(part, nn.AvgPool2d) else 'max'} pool {part.kernel_size}x{part.kernel_size}"
+    if isinstance(part, nn.Linear):
+        return "linear"
+    side = next(m for m in part.modules() if isinstance(m, nn.Conv2d)).kernel_size[0]
+    return f"conv {side}x{side}"
+
+
+def flops(model: ResNet) -> int:
+    """Multiply-add operations times two of one image's forward pass, in the convolutions and linear layers."""
+    total, hooks = 0, []
+
+    def count(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        weight = module.get_parameter("weight")
+        total += 2 * weight.numel() * prod(output.shape[2:])
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            hooks.append(module.register_forward_hook(count))
+    summarize(model)
+    for hook in hooks:
+        hook.remove()
+    return total
