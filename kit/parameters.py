@@ -31,7 +31,8 @@ class Settings:
     run: str = setting("", "name of the run folder under runs/")
     amp: str = setting("auto", "precision of the matrix products", choices=PRECISIONS, heading=RUNNING)
     compile: str = setting("auto", "torch.compile; auto compiles long runs", choices=COMPILE, heading=RUNNING)
-    gpus: int = setting(1, "GPUs that share every batch", low=1, high=64, heading=RUNNING)
+    gpus: int = setting(1, "GPUs that share every batch; if they hang, set NCCL_P2P_DISABLE=1", low=1, high=64,
+                       heading=RUNNING)  # fmt: skip
     resume: bool = setting(True, "go on from the run's checkpoint; False starts over", heading=RUNNING)
     max_hours: float = setting(0.0, "stop cleanly after so many hours; 0 is 11.5 on Kaggle and no limit elsewhere",
                                low=0, heading=RUNNING)  # fmt: skip
@@ -120,7 +121,7 @@ def check_cell(notebook: str, variables: MutableMapping[str, Any], before: set[s
             parameter: a cell that then runs again stands among the names of later cells, which are not compared.
 
     Raises:
-        KitError: as in `check`.
+        KitError: as in `check`, or this machine's GPU cannot compute, or not in the precision `amp`.
     """
     allowed = NOTEBOOKS[notebook]
     new = {k: v for k, v in variables.items() if before and k not in before and _could_be_a_parameter(k, v)}
@@ -132,8 +133,17 @@ def check_cell(notebook: str, variables: MutableMapping[str, Any], before: set[s
     if before:
         values |= dict.fromkeys(_set_to_none(variables.get("In")) & set(allowed), NOT_GIVEN[0])
     settings = check(notebook, values)
+    if "amp" in allowed:
+        _check_machine(settings.amp)
     before.clear()
     return settings
+
+
+def _check_machine(amp: str) -> None:
+    """Refuse a GPU that torch cannot use, or a precision that it lacks, before any work."""
+    from kit.system.precision import default_device, precision  # imports torch
+
+    precision(default_device(), amp)
 
 
 def _could_be_a_parameter(name: str, value: Any) -> bool:

@@ -69,7 +69,7 @@ split: str = None  # paper (validate on the official test images) or holdout (16
 seed: int = None  # seed of the weights, the order and the augmentation
 amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 compile: str = "auto"  # torch.compile: auto (where the run is long enough to pay), on or off
-gpus: int = 1  # GPUs that share every batch
+gpus: int = 1  # GPUs that share every batch (if two T4s hang at the start, set the variable NCCL_P2P_DISABLE to 1)
 resume: bool = True  # go on from the checkpoint of the run, False to start over
 max_hours: float = 0.0  # stop cleanly after so many hours, 0 for 11.5 on Kaggle and no limit elsewhere
 

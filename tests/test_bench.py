@@ -1,16 +1,26 @@
 """The benchmark's object and table on a tiny setting, and the figures' arithmetic."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.autograd import DeviceType
 
 from kit.__main__ import main
 from kit.bench import command as bench
-from kit.bench.throughput import EPOCH_IMAGES, Bench, matrix_product_rate
+from kit.bench.stepprofile import _busy
+from kit.bench.throughput import (
+    EPOCH_IMAGES,
+    Bench,
+    _products_as_convolutions,
+    float32_convolutions,
+    matrix_product_rate,
+)
 from kit.errors import KitError
 from kit.model.resnet import build
 from kit.model.summary import flops
+from kit.train.batches import CHUNK_IMAGES
 
 TINY = ["--arch=4/1", "--batch_size=16", "--seconds=0", "--rounds=1"]
 
@@ -57,6 +67,34 @@ def test_the_rate_of_matrix_products_counts_a_multiply_and_an_add(monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))  # a product a second
     assert matrix_product_rate(torch.device("cpu"), torch.float32, seconds=3) == 2 * 2048**3
+
+
+def test_annotations_are_not_counted_as_kernels():
+    """The profiler lists `Optimizer.step` as an event of the GPU; it spans the gap between two kernels."""
+
+    def event(start, end, annotation=False):
+        span = SimpleNamespace(start=start, end=end)
+        return SimpleNamespace(device_type=DeviceType.CUDA, time_range=span, is_user_annotation=annotation)
+
+    events = [event(0, 10), event(0, 100, annotation=True), event(60, 100)]
+    assert _busy(SimpleNamespace(events=lambda: events)) == "2 kernels in 100 us: busy 50 us, gaps 50 us"
+
+
+def test_augmentation_is_timed_on_four_whole_chunks():
+    ours = Bench(bench.BenchSettings(arch="4/1", seconds=0))
+    assert len(ours.images) == 4 * 128 and len(ours.to_augment.images) == 4 * CHUNK_IMAGES
+
+
+def test_float32_is_measured_as_convolutions_multiply_it(monkeypatch):
+    """From Ampere on, cuDNN multiplies float32 in TF32, which products of matrices do not by default."""
+    cuda = torch.device("cuda", 0)
+    for capability, expected in (((7, 5), "float32"), ((8, 0), "tf32"), ((9, 0), "tf32")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device, c=capability: c)
+        assert float32_convolutions(cuda) == expected
+        with _products_as_convolutions(cuda):
+            assert torch.backends.cuda.matmul.allow_tf32 is (expected == "tf32")
+        assert not torch.backends.cuda.matmul.allow_tf32
+    assert float32_convolutions(torch.device("cpu")) == "float32"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Two processes over gloo: the same weights everywhere, the step of one process, resumes, and an end where one dies."""
 
 import sys
+import threading
 from itertools import accumulate
 from pathlib import Path
 
@@ -12,14 +13,14 @@ from kit.errors import KitError
 from kit.parameters import Settings, as_arguments
 from kit.run import Run
 from kit.system.interrupt import Stopped
-from kit.train.distributed import World, joined_world
-from kit.train.launch import launch, stream, torchrun
+from kit.train.distributed import CONTACT_SECONDS, World, check_contact, joined_world
+from kit.train.launch import launch, run_and_print, torchrun
 
 SCRIPT = Path(__file__).with_name("distributed_training.py")
 
 
 def two_processes(task, folder):
-    stream([*torchrun(2, [])[:-3], str(SCRIPT), task, str(folder)])  # in the place of -m -- kit.train
+    run_and_print([*torchrun(2, [])[:-3], str(SCRIPT), task, str(folder)])  # in the place of -m -- kit.train
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,25 @@ def test_a_run_that_one_process_stopped_goes_on_as_if_unbroken(ranks):
     assert broken.history.drop(columns=times).equals(unbroken.history.drop(columns=times))
 
 
+def test_gpus_that_do_not_answer_end_the_run_with_a_sentence(monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda _value: never.wait())
+    with pytest.raises(KitError, match="set NCCL_P2P_DISABLE=1"):
+        check_contact(torch.device("cpu"), seconds=0.1)
+    assert CONTACT_SECONDS < 120
+    never.set()
+    check_contact(torch.device("cpu"), seconds=5)
+
+
+def test_an_error_of_the_first_contact_is_not_taken_for_silence(monkeypatch):
+    def fail(_value):
+        raise RuntimeError("NCCL error: unhandled system error")
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", fail)
+    with pytest.raises(RuntimeError, match="unhandled system error"):
+        check_contact(torch.device("cpu"), seconds=5)
+
+
 def test_a_process_that_dies_ends_the_run_with_an_error(tmp_path, capfd):
     with pytest.raises(KitError, match="ended with exit status 1: the lines above say why"):
         two_processes("die", tmp_path)
@@ -70,7 +90,7 @@ def test_a_process_that_dies_ends_the_run_with_an_error(tmp_path, capfd):
 
 def test_the_training_command_shares_a_run_and_rank_0_alone_prints(tmp_path, capfd):
     settings = Settings(RECIPE.replace(epochs=2, batch_size=128), "digits", data="digits", run=str(tmp_path / "run"))
-    stream(torchrun(2, as_arguments(settings, "train")))
+    run_and_print(torchrun(2, as_arguments(settings, "train")))
     printed = capfd.readouterr().out
     assert "Warning" not in printed
     rows = [line.split()[0] for line in printed.splitlines() if line.strip().startswith(("1/", "2/"))]
@@ -90,7 +110,7 @@ def test_a_signal_lets_the_processes_save_and_waits_for_them(name, capfd, heeded
         time.sleep(60)
     """
     with pytest.raises(Stopped, match=f"stopped by {name}"):
-        stream([sys.executable, "-c", child])
+        run_and_print([sys.executable, "-c", child])
     assert capfd.readouterr().out.split() == ["training", "saved"]
 
 

@@ -91,5 +91,5 @@ def test_workers_feed_training_with_lookahead_and_it_learns(photos):
     batch = next(iter(paper.batches(*photos)))
     losses = [paper.step(*batch)[0] for _ in range(12)]
     assert losses[-1] < losses[0] - 0.3
-    answers = paper.answers(batch[0])
+    answers = paper.classify(batch[0])
     assert len(answers) == 32 and set(answers) <= set(range(10))

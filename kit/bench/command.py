@@ -50,7 +50,8 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
         lines.append(f"{phase:10}{speed}{share}")
     lines.append(
         f"peak of matrix products: {train['peak_tflops']:.3f} TFLOP/s in {train['amp']}, "
-        f"{train['peak_tflops_fp32']:.3f} in float32; augmentation is {train['augmentation_share']:.1%} of a step; "
+        f"{train['paper_peak_tflops']:.3f} in {train['paper_precision']}, which the paper's way uses; "
+        f"augmentation is {train['augmentation_share']:.1%} of a step; "
         f"an epoch of 50,000 images takes {train['seconds_per_epoch']:,.2f} s, the paper's way "
         f"{train['paper_seconds_per_epoch']:,.2f} s"
     )

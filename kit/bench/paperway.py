@@ -101,7 +101,7 @@ class PaperWay:
         return loss.item(), (logits.argmax(1) == labels).float().mean().item(), norm
 
     @torch.no_grad()
-    def answers(self, images: Tensor) -> list[int]:
+    def classify(self, images: Tensor) -> list[int]:
         """The class that the network gives each normalised image (n, 3, 32, 32)."""
         self.model.eval()
         return self.model(images.to(self.device)).argmax(1).tolist()

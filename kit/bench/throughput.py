@@ -1,12 +1,13 @@
 """Throughput of augmentation, training and prediction, beside the paper's own way and the matrix-product peak.
 
-Both ways run in turn, round by round in the same process, so that a machine that slows down slows both. Images are
-random bytes unless others are asked for: speed does not depend on what they show.
+Both ways run in turn, round by round in the same process: if the machine slows down, it slows both. Images are random
+bytes unless `data` names others: speed does not depend on what they show.
 """
 
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -24,9 +25,10 @@ from kit.recipe import Recipe
 from kit.run import describe_machine
 from kit.system.allocator import freed_memory_kept
 from kit.system.precision import default_device, precision
-from kit.train import Batches, Learner
+from kit.train import CHUNK_IMAGES, Batches, Learner
 
 EPOCH_IMAGES = 50_000
+AUGMENTED_CHUNKS = 4  # whole chunks of augmentation in a round, at least: a part of one has the launches of a whole one
 SMALL_LR = 0.001  # costs the same as any other, and random labels cannot drive the network to NaN with it
 PHASES = ("augment", "train", "predict")
 
@@ -60,6 +62,9 @@ class Bench:
         self.steps, count = steps, steps * self.recipe.batch_size
         self.images = images[:count]
         self.batches = Batches(self.images, labels[:count], self.recipe, 10, self.device)
+        chunk = max(CHUNK_IMAGES // self.recipe.batch_size, 1) * self.recipe.batch_size
+        many = min(max(count, AUGMENTED_CHUNKS * chunk), len(images) // chunk * chunk or count)
+        self.to_augment = Batches(images[:many], labels[:many], self.recipe, 10, self.device)
         self.all_images, self.all_labels = images, labels
 
     def measure(self) -> dict[str, dict[str, Any]]:
@@ -67,17 +72,19 @@ class Bench:
         kit = {"augment": self._augment, "train": self._train, "predict": self._predict}
         paper = {"augment": self._paper_augment, "train": self._paper_train, "predict": self._paper_predict}
         rates: dict[str, list[float]] = {f"{way} {phase}": [] for way in ("kit", "paper") for phase in PHASES}
-        peaks: dict[torch.dtype, list[float]] = {precision(self.device, self.amp): [], torch.float32: []}
+        peaks: dict[str, list[float]] = {"kit": [], "paper": []}
+        images = {"augment": len(self.to_augment.images), "train": len(self.images), "predict": len(self.images)}
         for number in range(1, self.settings.rounds + 1):
             print(f"round {number} of {self.settings.rounds}", file=sys.stderr, flush=True)
-            for dtype, found in peaks.items():
-                found.append(matrix_product_rate(self.device, dtype))
+            peaks["kit"].append(matrix_product_rate(self.device, precision(self.device, self.amp)))
+            peaks["paper"].append(matrix_product_rate(self.device, torch.float32))
             for phase in PHASES:
-                rates[f"kit {phase}"].append(len(self.images) / self._kit_seconds(phase, kit[phase]))
+                rates[f"kit {phase}"].append(images[phase] / self._kit_seconds(phase, kit[phase]))
                 rates[f"paper {phase}"].append(self._paced(paper[phase]()))
-        return {phase: self._figures(phase, rates, {k: median(v) for k, v in peaks.items()}) for phase in PHASES}
+        medians = {way: median(values) for way, values in peaks.items()}
+        return {phase: self._figures(phase, rates, medians) | {"images_per_round": images[phase]} for phase in PHASES}
 
-    def _figures(self, phase: str, rates: dict[str, list[float]], peaks: dict[torch.dtype, float]) -> dict[str, Any]:
+    def _figures(self, phase: str, rates: dict[str, list[float]], peaks: dict[str, float]) -> dict[str, Any]:
         ours, theirs = median(rates[f"kit {phase}"]), median(rates[f"paper {phase}"])
         figures = {
             "images_per_second": ours,
@@ -85,7 +92,6 @@ class Bench:
             "ratio": ours / theirs,
             "rounds": rates[f"kit {phase}"],
             "paper_rounds": rates[f"paper {phase}"],
-            "images_per_round": len(self.images),
         }
         if phase != "augment":
             work = flops(self.learner.model) * (3 if phase == "train" else 1)
@@ -98,15 +104,15 @@ class Bench:
             }
         return figures | self._conditions()
 
-    def _of_peak(self, ours: float, theirs: float, peaks: dict[torch.dtype, float]) -> dict[str, float]:
-        """FLOP/s of both ways beside the rates of matrix products, in tera."""
-        peak, peak_fp32 = peaks[precision(self.device, self.amp)], peaks[torch.float32]
+    def _of_peak(self, ours: float, theirs: float, peaks: dict[str, float]) -> dict[str, Any]:
+        """FLOP/s of both ways, in tera, beside the rates of matrix products in the precision that each way uses."""
         return {
             "tflops": ours / 1e12,
-            "peak_tflops": peak / 1e12,
-            "share_of_peak": ours / peak,
-            "peak_tflops_fp32": peak_fp32 / 1e12,
-            "paper_share_of_peak_fp32": theirs / peak_fp32,
+            "peak_tflops": peaks["kit"] / 1e12,
+            "share_of_peak": ours / peaks["kit"],
+            "paper_precision": float32_convolutions(self.device),
+            "paper_peak_tflops": peaks["paper"] / 1e12,
+            "paper_share_of_peak": theirs / peaks["paper"],
         }
 
     def _conditions(self) -> dict[str, Any]:
@@ -131,7 +137,7 @@ class Bench:
             return self._seconds(work)
 
     def _augment(self) -> None:
-        for _ in self.batches.epoch(0):
+        for _ in self.to_augment.epoch(0):
             pass
 
     def _train(self) -> None:
@@ -152,14 +158,14 @@ class Bench:
 
     def _paper_predict(self) -> Iterator[int]:
         for images, _labels in self.paper.batches(self.all_images, self.all_labels, training=False):
-            self.paper.answers(images)
+            self.paper.classify(images)
             yield len(images)
 
     def _seconds(self, work: Callable[[], None]) -> float:
-        self._wait()
+        _finish(self.device)
         began = time.perf_counter()
         work()
-        self._wait()
+        _finish(self.device)
         return time.perf_counter() - began
 
     def _paced(self, batches: Iterator[int]) -> float:
@@ -168,32 +174,53 @@ class Bench:
         The workers have more images before them than the round takes, so they work on while it lasts, as in training.
         """
         next(batches)
-        self._wait()
+        _finish(self.device)
         began = time.perf_counter()
         images = sum(islice(batches, self.steps))
-        self._wait()
+        _finish(self.device)
         return images / (time.perf_counter() - began)
 
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+
+def float32_convolutions(device: torch.device) -> str:
+    """The precision in which cuDNN multiplies float32 by default: tf32 (10 bits of mantissa) from Ampere on."""
+    if device.type != "cuda" or not torch.backends.cudnn.allow_tf32:
+        return "float32"
+    return "tf32" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
 
 
 def matrix_product_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
-    """Floating-point operations a second of square matrix products, the fastest of those made in about `seconds`."""
+    """Floating-point operations a second of square matrix products: the fastest of those made in about `seconds`.
+
+    float32 is multiplied as convolutions are, which on Ampere and later is TF32.
+    """
     size = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    torch.mm(a, b)
     times: list[float] = []
-    while sum(times) < seconds or len(times) < 3:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        began = time.perf_counter()
+    with _products_as_convolutions(device):
         torch.mm(a, b)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - began)
+        while sum(times) < seconds or len(times) < 3:
+            _finish(device)
+            began = time.perf_counter()
+            torch.mm(a, b)
+            _finish(device)
+            times.append(time.perf_counter() - began)
     return 2 * size**3 / min(times)
+
+
+@contextmanager
+def _products_as_convolutions(device: torch.device) -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = float32_convolutions(device) == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _finish(device: torch.device) -> None:
+    """Wait for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _images(data: str, count: int) -> tuple[Tensor, Tensor]:

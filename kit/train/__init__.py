@@ -5,12 +5,13 @@ In: a `Recipe`, a `Dataset` and a `Run`. Out: the run folder with weights, histo
 May import: augment, data, errors, lookahead, model, parameters, predict, recipe, run, system.
 """
 
-from kit.train.batches import Batches
+from kit.train.batches import CHUNK_IMAGES, Batches
 from kit.train.launch import launch
 from kit.train.learner import Learner
 from kit.train.loop import evaluate, train
 
 __all__ = [
+    "CHUNK_IMAGES",
     "Batches",
     "Learner",
     "evaluate",

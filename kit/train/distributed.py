@@ -1,11 +1,12 @@
-"""Several processes, one a GPU, as torchrun starts them; one process is a world of its own."""
+"""Several processes that train together, one for each GPU, as torchrun starts them; or one process alone."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from inspect import signature
+from threading import Thread
 from typing import Any
 
 import torch
@@ -16,12 +17,13 @@ from torch.nn.parallel import DistributedDataParallel
 from kit.errors import KitError
 
 _DDP_OPTIONS = signature(DistributedDataParallel).parameters
-TIMEOUT = timedelta(minutes=10)  # longer than the first rank needs to evaluate, short enough not to hang for hours
+TIMEOUT = timedelta(minutes=10)  # longer than rank 0 needs to evaluate, short enough not to hang for hours
+CONTACT_SECONDS = 90.0  # in which the GPUs have to answer one another at the start
 
 
 @dataclass(frozen=True)
 class World:
-    """This process's place among those that train together."""
+    """The processes that train together: their number, and the rank of this one."""
 
     rank: int = 0
     size: int = 1
@@ -32,17 +34,17 @@ class World:
         return self.rank == 0
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """`model` with gradients averaged over the processes, where there are several."""
+        """`model`, which averages its gradients over the processes if there are several."""
         if self.size == 1:
             return model
         devices = [device.index] if device.type == "cuda" else None
         sync = "forward_sync_buffers" if "forward_sync_buffers" in _DDP_OPTIONS else "broadcast_buffers"  # older torch
-        return DistributedDataParallel(model, device_ids=devices, **{sync: False})
+        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True, **{sync: False})
 
     def share_buffers(self, *models: nn.Module) -> None:
-        """Give every process rank 0's BatchNorm statistics, as before every save and evaluation.
+        """Give every process rank 0's BatchNorm statistics, before a save or an evaluation.
 
-        Training steps never read them, so they need no exchange at each step.
+        Training steps never read these statistics, so there is no exchange at each step.
         """
         if self.size > 1:
             for model in models:
@@ -50,7 +52,7 @@ class World:
                     dist.broadcast(buffer, 0)
 
     def share(self, value: Any) -> Any:
-        """Rank 0's `value` on every process: its files may be on another machine's disk."""
+        """Rank 0's `value` on every process. Other ranks may run on machines that cannot read rank 0's files."""
         if self.size == 1:
             return value
         values = [value]
@@ -64,7 +66,7 @@ class World:
         return value
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so; every process gets the same answer. The hosts agree, no GPU waits."""
+        """Whether `flag` is true on any process: the same answer on all. Only the hosts exchange it; no GPU waits."""
         return bool(self.total(torch.tensor(float(flag))).item()) if self.size > 1 else flag
 
 
@@ -73,10 +75,10 @@ ALONE = World()
 
 @contextmanager
 def joined_world() -> Iterator[World]:
-    """Join the processes that torchrun started, and leave them at the end: gloo for hosts, NCCL for GPUs.
+    """Join the processes that torchrun started, and leave them at the end: gloo connects hosts, NCCL connects GPUs.
 
     Raises:
-        KitError: there are more processes on this machine than GPUs.
+        KitError: this machine has fewer GPUs than processes, or the GPUs do not answer one another.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield ALONE
@@ -89,7 +91,49 @@ def joined_world() -> Iterator[World]:
         torch.cuda.set_device(local)
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=TIMEOUT)
+    if torch.cuda.is_available():
+        check_contact(torch.device("cuda", local))  # if this fails, leaving the group would wait for ever
     try:
         yield World(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+def check_contact(device: torch.device, seconds: float = CONTACT_SECONDS) -> None:
+    """Add up one number over the GPUs, to see that they reach one another.
+
+    NCCL waits without an end if the direct path between two GPUs is blocked, as on some of
+    Kaggle's machines with two T4s.
+
+    Raises:
+        KitError: there was no sum in time.
+    """
+
+    def add_up() -> None:
+        total = torch.ones((), device=device)
+        dist.all_reduce(total)
+        total.item()
+
+    if not _ends_within(seconds, add_up):
+        raise KitError(
+            f"the GPUs did not answer one another in {seconds:.0f} seconds: set NCCL_P2P_DISABLE=1 in the environment "
+            '(in a notebook: `import os; os.environ["NCCL_P2P_DISABLE"] = "1"`) and start again, or use gpus 1'
+        )
+
+
+def _ends_within(seconds: float, work: Callable[[], None]) -> bool:
+    """Whether `work` ends in time. It runs in a thread of its own, which goes on if it does not end."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # raised again below, in the thread that asked
+            errors.append(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    return not thread.is_alive()

@@ -1,4 +1,4 @@
-"""Start a training from a notebook: in this process, or through torchrun where several GPUs share it."""
+"""Start a training from a notebook: in this process, or through torchrun if several GPUs share it."""
 
 import subprocess
 import sys
@@ -14,14 +14,14 @@ from kit.system.interrupt import Stopped, StopRequest
 from kit.system.machine import environment_of_child
 from kit.train.loop import train
 
-POLL_SECONDS = 0.5  # within which a signal is passed on
+POLL_SECONDS = 0.5  # a signal is passed on within this time
 
 
 def launch(settings: Settings, dataset: Dataset) -> Run:
-    """Train as the settings say and return the run.
+    """Train with these settings and return the run.
 
     Raises:
-        KitError: there are fewer GPUs than asked for, or a process of a shared training failed.
+        KitError: the machine has fewer GPUs than `gpus`, or one of the processes failed.
         Stopped: SIGTERM or SIGINT came; everything is saved.
     """
     run = Run(settings.run)
@@ -29,29 +29,30 @@ def launch(settings: Settings, dataset: Dataset) -> Run:
         return train(settings.recipe, dataset, run, amp=settings.amp, compile=settings.compile,
                      resume=settings.resume, max_hours=settings.hours)  # fmt: skip
     if settings.gpus > torch.cuda.device_count():
-        there = max(torch.cuda.device_count(), 1)
-        raise KitError(f"gpus has to be at most {there} on this machine, not {settings.gpus}")
-    stream(torchrun(settings.gpus, as_arguments(settings, "train")))
+        most = max(torch.cuda.device_count(), 1)
+        raise KitError(f"gpus has to be at most {most} on this machine, not {settings.gpus}")
+    run_and_print(torchrun(settings.gpus, as_arguments(settings, "train")))
     return Run.load(run.folder)
 
 
 def torchrun(processes: int, arguments: list[str]) -> list[str]:
-    """The command that trains in `processes` processes of this machine.
+    """The command that trains in `processes` processes on this machine.
 
-    The lone `--` keeps torchrun from reading `--run` as an abbreviation of its own `--run-path`.
+    Without the `--` before `kit.train`, torchrun would take `--run` for an abbreviation of its own `--run-path`.
     """
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     return [*start, "-m", "--", "kit.train", *arguments]
 
 
-def stream(command: list[str]) -> None:
+def run_and_print(command: list[str]) -> None:
     """Run `command` and print its lines as they come.
 
-    SIGTERM and SIGINT ask it to save and end, and this waits until it has. It is a session of its own, since a terminal
-    sends its interrupt to all processes of one: a second signal would end a training unsaved.
+    SIGTERM and SIGINT ask the command to save and end; this function then waits until it has ended. The command runs in
+    a session of its own, because a terminal sends its interrupt to every process of a session, and a second signal
+    would end the training unsaved.
 
     Raises:
-        KitError: it failed.
+        KitError: the command failed.
         Stopped: SIGTERM or SIGINT came.
     """
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

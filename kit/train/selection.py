@@ -74,8 +74,9 @@ class Selection:
             targets: int64 (n,), the classes.
         """
         if self.recipe.skip_easy:
-            self._seen[0, rows] = F.cross_entropy(logits, targets, reduction="none")
-            self._seen[1, rows] = 1
+            # In place by row: `seen[1, rows] = 1` would copy the number to the device and wait for the copy.
+            self._seen[0].index_copy_(0, rows, F.cross_entropy(logits, targets, reduction="none"))
+            self._seen[1].index_fill_(0, rows, 1)
 
     def end_epoch(self) -> None:
         """Let the losses of this epoch choose the images of the next; every process has to call it."""

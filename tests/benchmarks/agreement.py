@@ -91,7 +91,7 @@ def paper_epoch(way: PaperWay, schedule: CosineAnnealingLR, dataset: Dataset) ->
         schedule.step()
     seconds = time.monotonic() - began
     batches = way.batches(dataset.test_images, dataset.test_labels, training=False)
-    answers = torch.tensor([answer for images, _ in batches for answer in way.answers(images)])
+    answers = torch.tensor([answer for images, _ in batches for answer in way.classify(images)])
     return {
         "train_loss": sum(losses) / len(losses),
         "validation_accuracy": 100 * (answers == dataset.test_labels).double().mean().item(),

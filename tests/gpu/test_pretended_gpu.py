@@ -1,0 +1,67 @@
+"""The GPU path on a machine without a GPU: whole trainings on pretended `cuda` tensors, no waits, no mixed devices."""
+
+import pytest
+import torch
+from pretended_gpu import CUDA, PretendedGpu
+
+from kit.errors import KitError
+from kit.parameters import check_cell
+from kit.recipe import RECIPES
+from kit.system.precision import default_device, precision
+from kit.train.batches import Batches
+from kit.train.learner import Learner
+
+pytestmark = pytest.mark.skipif(
+    torch.version.cuda is None or torch.cuda.is_available(), reason="needs a CUDA build of torch, and no GPU"
+)
+
+SMALL = {"arch": "4,8,8/1,1,1", "batch_size": 64, "epochs": 2}
+POOLED = SMALL | {"arch": "4,8,8/1,1,2+pooled", "epochs": 4}
+SQUEEZED = SMALL | {"arch": "4,8,8/1,1,1+se", "warmup": 1.0}
+ROWS = {
+    "paper": SMALL, "quick": POOLED, "leaderboard": SQUEEZED, "t4": SQUEEZED, "mixup-cutout": SMALL,
+    "dropout-0.2": SMALL, "lookahead-adam": SMALL, "table2-jitter-rotation": SMALL,
+}  # fmt: skip
+BF16, T4 = (9, 0), (7, 5)  # compute capabilities: `auto` is bfloat16 on the first and float16 on the second
+
+
+def recipe_of(row, **changes):
+    return RECIPES[row].replace(**ROWS[row] | changes)
+
+
+def images_and_labels(count=640):
+    return torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8), torch.randint(10, (count,))
+
+
+@pytest.mark.parametrize("capability", [BF16], ids=["bf16"])
+@pytest.mark.parametrize("row", ROWS)
+def test_the_host_never_waits_inside_an_epoch(row, capability):
+    images, labels = images_and_labels()
+    with PretendedGpu(capability) as gpu:
+        batches = Batches(images, labels, recipe_of(row), 10, CUDA)
+        learner = Learner(batches.recipe, 10, batches.selection.steps, CUDA, "auto", "off")
+        learner.step(*next(batches.epoch(0))[:2])  # GradScaler makes its scale
+        gpu.waits.clear()
+        for x, y, rows in batches.epoch(0):
+            batches.selection.record(rows, learner.step(x, y), y)
+    assert not gpu.waits
+
+
+def test_a_gpu_that_torch_has_no_kernels_for_is_refused_by_the_first_cell():
+    with PretendedGpu((6, 0)):
+        with pytest.raises(KitError, match=r"no kernels for this GPU, NVIDIA Pretended \(compute capability 6.0"):
+            default_device()
+        with pytest.raises(KitError, match="no kernels for this GPU"):
+            check_cell("train", {"data": "digits"}, set())
+    for capability in ((7, 5), (8, 9), (9, 0)):  # 8.9 runs the machine code of 8.0
+        with PretendedGpu(capability):
+            assert default_device() == CUDA
+
+
+def test_bfloat16_is_refused_without_its_tensor_cores():
+    with PretendedGpu(T4), pytest.raises(KitError, match="amp bf16 needs a GPU of compute capability 8"):
+        precision(CUDA, "bf16")
+    with PretendedGpu(T4), pytest.raises(KitError, match="amp bf16 needs"):
+        check_cell("train", {"data": "digits", "amp": "bf16"}, set())
+    with PretendedGpu((8, 0)):
+        assert precision(CUDA, "bf16") == torch.bfloat16
