@@ -13,28 +13,38 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ("torch", "torchvision")  # they come with the machine's CUDA, and a newer one would not fit it
+# Never installed or upgraded: torch fits the machine's CUDA, and the rest is the session that runs the notebook, which
+# has these modules loaded: Colab asks for a restart if one of them changes.
+KEPT = ("torch", "torchvision", "ipykernel", "jupyter-client", "jupyter-core", "ipython", "traitlets", "tornado",
+        "pyzmq")  # fmt: skip
 FIRST_CELL = """\
-# Find the kit: in this checkout, attached read-only on Kaggle, or cloned from its address where that is set (Colab).
+# Find the kit: above this folder or this notebook, attached on Kaggle, or cloned from its address if set (Colab).
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 _address = "{address}"  # of the repository; `python -m kit.colab ADDRESS` sets it
-_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
+_own = Path(globals().get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "_").resolve()
+_places = [*Path("_").resolve().parents, *_own.parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
 if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
     subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+__import__("kit")  # not found? Start in the repository's folder, or add `--cwd REPOSITORY` to papermill's options
 _before = set(globals())  # what comes next are parameters"""
+# `hide-input` folds the cell in Jupyter Book and nbconvert, `source_hidden` in JupyterLab.
+FIRST_CELL_METADATA = {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+CELL_METADATA_FILTER = "tags,jupyter,-all"
 _COLAB = "https://colab.research.google.com"
 _BADGE = f"[![Open in Colab]({_COLAB}/assets/colab-badge.svg)]({_COLAB}/github/"
 
 
 def missing(requirements: str) -> list[str]:
-    """Requirements of the text's first part, before the tests' tools, that are not installed or too old here."""
+    """Requirements of the text's first part, before the tests' tools, that are not installed or are too old."""
     needed = requirements.partition("# the tests")[0].splitlines()
     lines = [line.partition("#")[0].strip() for line in needed]
     return [line for line in lines if line and not _is_there(Requirement(line))]
@@ -42,19 +52,28 @@ def missing(requirements: str) -> list[str]:
 
 def _is_there(requirement: Requirement) -> bool:
     try:
-        return requirement.name in KEPT or requirement.specifier.contains(version(requirement.name), prereleases=True)
+        if canonicalize_name(requirement.name) in KEPT:
+            return True
+        return requirement.specifier.contains(version(requirement.name), prereleases=True)
     except PackageNotFoundError:
         return False
 
 
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
 def install_missing() -> None:
-    """Install what the kit lacks here with pip, holding torch to what is installed.
+    """Install what the kit lacks here with pip, holding torch and the session's own packages to what is installed.
 
     Raises:
         subprocess.CalledProcessError: pip failed; its output says why.
     """
     if wanted := missing((ROOT / "requirements.txt").read_text()):
-        held = [f"{name}=={version(name)}" for name in KEPT]
+        held = [f"{name}=={installed}" for name in KEPT if (installed := _version(name))]
         print(f"installing {', '.join(wanted)}")
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted, *held], check=True)
 
@@ -77,6 +96,8 @@ def set_address(address: str, folder: str | Path = ROOT / "notebooks") -> None:
             repository = address.removeprefix("https://github.com/").removesuffix(".git").strip("/")
             title.source += f"\n\n{_BADGE}{repository}/blob/main/notebooks/{path.name})"
         code.source = FIRST_CELL.format(address=address)
+        code.metadata.update(FIRST_CELL_METADATA)
+        notebook.metadata["jupytext"]["cell_metadata_filter"] = CELL_METADATA_FILTER
         jupytext.write(notebook, path.with_suffix(".py"), fmt="py:percent")
         jupytext.write(notebook, path)
 

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   jupytext:
-#     cell_metadata_filter: tags,-all
+#     cell_metadata_filter: tags,jupyter,-all
 #     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
@@ -19,18 +19,21 @@
 #
 # What a trained network gets wrong, and what that says about the next thing to try.
 
-# %%
-# Find the kit: in this checkout, attached read-only on Kaggle, or cloned from its address where that is set (Colab).
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# Find the kit: above this folder or this notebook, attached on Kaggle, or cloned from its address if set (Colab).
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 _address = ""  # of the repository; `python -m kit.colab ADDRESS` sets it
-_places = [Path.cwd(), *Path.cwd().parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
+_own = Path(globals().get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "_").resolve()
+_places = [*Path("_").resolve().parents, *_own.parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
 if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
     subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
+__import__("kit")  # not found? Start in the repository's folder, or add `--cwd REPOSITORY` to papermill's options
 _before = set(globals())  # what comes next are parameters
 
 # %% [markdown]

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import jupytext
@@ -19,6 +20,11 @@ def test_only_what_is_absent_or_too_old_is_missing_and_torch_never_is():
     assert colab.missing(text + "\n# the tests\nno-such-tool\n") == ["pandas>=999", "no-such-package>=1"]
 
 
+def test_the_packages_of_the_running_session_are_never_missing():
+    text = "ipykernel>=99\njupyter_client>=99\nIPython>=99\ntornado>=99\npyzmq>=99\npandas>=999\n"
+    assert colab.missing(text) == ["pandas>=999"]
+
+
 def test_the_requirements_name_what_the_kit_runs_with():
     assert colab.missing((ROOT / "requirements.txt").read_text()) == []
 
@@ -29,9 +35,11 @@ def test_pip_is_asked_for_the_missing_and_held_to_the_torch_that_is_there(tmp_pa
     calls = []
     monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append(command))
     colab.install_missing()
-    ((*_, package, torch, torchvision),) = calls
+    ((*_, package, torch, torchvision),) = [[*words[:6], *words[6:8]] for words in calls]
     assert package == "no-such-package>=1"
     assert torch.startswith("torch==") and torchvision.startswith("torchvision==")
+    for name in ("ipykernel", "jupyter-client", "ipython", "tornado", "pyzmq"):
+        assert f"{name}=={version(name)}" in calls[0]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--hlep"], ["no-address"]])
@@ -67,6 +75,39 @@ def test_every_notebook_begins_with_the_same_cell():
     for path in (ROOT / "notebooks").glob("*.py"):
         first = next(cell.source for cell in jupytext.read(path).cells if cell.cell_type == "code")
         assert first.startswith(before) and first.endswith(after), path
+
+
+def first_cell(path):
+    return next(cell for cell in jupytext.read(path).cells if cell.cell_type == "code")
+
+
+def test_the_first_cell_is_folded():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert first_cell(path).metadata["tags"] == ["hide-input"]
+        assert first_cell(path).metadata["jupyter"] == {"source_hidden": True}
+
+
+def run_first_cell(folder, before="", **environment):
+    """Run the first cell as plain code in `folder`; the path of the kit that it found, or the traceback."""
+    file = folder / "cell.py"
+    file.write_text(
+        f"{before}\n{first_cell(ROOT / 'notebooks' / 'train.ipynb').source}\nprint(sys.modules['kit'].__file__)"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment
+    done = subprocess.run([sys.executable, str(file)], cwd=folder, env=env, capture_output=True, text=True)
+    return done.stdout.strip() or done.stderr
+
+
+def test_the_first_cell_finds_the_kit_above_the_notebook_whatever_the_folder(tmp_path):
+    notebook, kit = str(ROOT / "notebooks" / "train.ipynb"), str(ROOT / "kit" / "__init__.py")
+    assert run_first_cell(tmp_path, JPY_SESSION_NAME=notebook) == kit  # Jupyter's servers
+    assert run_first_cell(tmp_path, f"__vsc_ipynb_file__ = {notebook!r}") == kit  # VS Code
+
+
+def test_the_first_cell_says_what_to_do_where_there_is_no_kit(tmp_path):
+    traceback = run_first_cell(tmp_path)
+    assert "ModuleNotFoundError" in traceback
+    assert "Start in the repository's folder, or add `--cwd REPOSITORY`" in traceback
 
 
 def test_the_first_cell_alone_clones_the_kit_and_imports_it(tmp_path, notebooks):

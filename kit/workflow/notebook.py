@@ -14,12 +14,15 @@ from types import FrameType
 from typing import Any, TextIO
 
 import papermill
+from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from kit.errors import KitError
 from kit.system import files
+from kit.system.machine import environment_of_child
 from kit.system.paths import ROOT
 
 
@@ -36,7 +39,7 @@ def notebook_path(name: str) -> Path:
 
 
 def execute(name: str, parameters: Mapping[str, Any], output: str | Path, log: TextIO | None = None) -> Path:
-    """Run a notebook and leave the executed copy at `output`, also where it fails.
+    """Run a notebook and leave the executed copy at `output`, also if it fails.
 
     SIGTERM and SIGINT reach the notebook's kernel, where a training saves and ends.
 
@@ -57,7 +60,8 @@ def execute(name: str, parameters: Mapping[str, Any], output: str | Path, log: T
             try:
                 papermill.execute_notebook(
                     source, part, dict(parameters), progress_bar=False, cwd=str(Path.cwd()), stdout_file=log,
-                    stderr_file=log, start_timeout=300, kernel_manager_class=StoppableKernelManager,
+                    stderr_file=log, start_timeout=300, kernel_manager_class=OwnKernelManager,
+                    kernel_name="python3", language="python",
                 )  # fmt: skip
             except (PapermillExecutionError, DeadKernelError):
                 os.replace(part, output)
@@ -70,8 +74,11 @@ def execute(name: str, parameters: Mapping[str, Any], output: str | Path, log: T
     return output
 
 
-class StoppableKernelManager(AsyncKernelManager):
-    """Starts a kernel and passes this process's SIGTERM and SIGINT on to it, as one SIGTERM.
+class OwnKernelManager(AsyncKernelManager):
+    """Starts this interpreter as the kernel, and passes this process's SIGTERM and SIGINT on to it, as one SIGTERM.
+
+    The kernels that the machine or the notebook names may lie in an environment that is gone or that lacks the kit's
+    packages, so they are not looked at.
 
     A kernel leads a session of its own, so that no interrupt of a terminal reaches it, and it ignores SIGINT between
     cells. SIGTERM asks a training to save and end, and ends every other work at once. A second SIGINT acts on this
@@ -81,9 +88,16 @@ class StoppableKernelManager(AsyncKernelManager):
     _previous: dict[int, Any] = {}  # noqa: RUF012
     _passed_on = False
 
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """ipykernel in the interpreter that runs this."""
+        if self._kernel_spec is None:
+            self._kernel_spec = KernelSpec(**get_kernel_dict())
+        return self._kernel_spec
+
     async def start_kernel(self, **arguments: Any) -> None:
-        """Start the kernel, and heed signals from then on where Python allows it: in the main thread."""
-        await super().start_kernel(**arguments)
+        """Start the kernel, which finds this kit; heed signals from then on if this is the main thread."""
+        await super().start_kernel(**{"env": environment_of_child(), **arguments})
         if threading.current_thread() is threading.main_thread():
             heeded = [s for s in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(s) is not signal.SIG_IGN]
             self._previous = {signum: signal.signal(signum, self._pass_on) for signum in heeded}
