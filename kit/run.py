@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -213,9 +214,15 @@ class Run:
         files.write_text(self.folder / "history.csv", text.getvalue())
 
     def save_figure(self, figure: Figure, name: str) -> Figure:
-        """Save a figure as `<name>.png` at print resolution and return it."""
-        with files.replacing(self.folder / f"{name}.png") as part:
-            figure.savefig(part, format="png", dpi=200)
+        """Save a figure as `<name>.png` at print resolution and return it.
+
+        A figure that cannot be saved costs a warning and no more: what comes after it may be the CSV.
+        """
+        try:
+            with files.replacing(self.folder / f"{name}.png") as part:
+                figure.savefig(part, format="png", dpi=200)
+        except Exception as error:
+            warnings.warn(f"{name}.png could not be drawn and saved ({error})", stacklevel=2)
         return figure
 
     def clear(self) -> None:

@@ -17,8 +17,9 @@
 # %% [markdown]
 # # Ablation
 #
-# The paper's tables beside our own runs of them: those in runs/ on this machine and those kept in notebooks/results/.
-# A run stands in a table because its recipe is a row's, at full scale or shrunk to what a machine can do.
+# The paper's tables beside our own runs: those in runs/ on this machine, and those kept in notebooks/results/. A run
+# is listed in a table if it has the recipe of one of the rows, at full scale or shrunk to what a small machine can
+# train.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 # Find the kit: above this folder or this notebook, attached on Kaggle, or cloned from its address if set (Colab).
@@ -40,10 +41,11 @@ _before = set(globals())  # what comes next are parameters
 # %% [markdown]
 # ## The paper's tables
 #
-# The paper prints the best epoch, chosen on the images it reports; ours is the last epoch, with the best beside it. The
-# standard deviation (n - 1) and the 95 % t-interval of the mean are over the seeds. Figures of a shrunk scale compare
-# with each other, not with the paper's. What reads as one configuration has 96.95 % in Table 1 and 95.94 % in Table 2:
-# Table 2 was therefore not trained in the final configuration, or not in the same run; our runs stand beside both.
+# The paper prints the best epoch, chosen on the images it reports; ours is the last epoch, with the best beside it.
+# The standard deviation (n - 1) and the 95 % t-interval of the mean are over the seeds. Figures of a shrunk scale
+# compare with each other, not with the paper's. What reads as one configuration has 96.95 % in Table 1 and 95.94 % in
+# Table 2: Table 2 was therefore not trained in the final configuration, or not in the same run; our runs stand beside
+# both.
 
 # %%
 from IPython.display import Markdown
@@ -65,8 +67,8 @@ Markdown(ablation.paper_tables(found))
 Markdown(ablation.difference_tables(found))
 
 # %% [markdown]
-# The curves of all runs of a table: a colour a row, black the final configuration; a thin line a seed, a thick one
-# their mean.
+# The runs of each table as curves, or as points if they had one epoch only. Each colour is one row of the table;
+# black is the paper's final configuration.
 
 # %%
 plots.table_curves(found)
@@ -75,11 +77,16 @@ plots.table_curves(found)
 # ## Do longer trainings overfit?
 #
 # The paper says that 250 and 300 epochs overfit, with a large gap between training and validation. The gap here is
-# accuracy on the training images without augmentation minus accuracy on the validation images, of the last epoch; each
-# length's is compared with that of 200 epochs (where those did not run, of the first that did) as accuracies are above.
+# accuracy on the training images without augmentation minus accuracy on the validation images, of the last epoch;
+# each length's is compared with that of 200 epochs (where those did not run, of the first that did) as accuracies are
+# above.
 
 # %%
 Markdown(ablation.gap_tables(found))
+
+# %% [markdown]
+# The gaps against the length of the training, above zero if the training images are known better than the validation
+# images.
 
 # %%
 plots.accuracy_gaps(found)
@@ -87,10 +94,10 @@ plots.accuracy_gaps(found)
 # %% [markdown]
 # ## What was tried on the way
 #
-# Variants of a recipe that were run on the way to it, the longest and the most accurate first, each against the recipe
-# of the same length where that ran. What each has other than today's recipe is read from its record. The recipe was
-# chosen on the very test images that judge the others here, so its lead flatters it: new seeds take the luck of the
-# seeds out of it, not the images'.
+# Variants of a recipe that were run on the way to it, the longest and the most accurate first, each against the
+# recipe of the same length where that ran. What each has other than today's recipe is read from its record. The
+# recipe was chosen on the very test images that judge the others here, so its lead flatters it: new seeds take the
+# luck of the seeds out of it, not the images'.
 
 # %%
 Markdown(ablation.tried_tables(runs))

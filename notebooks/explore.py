@@ -17,7 +17,7 @@
 # %% [markdown]
 # # Explore the images
 #
-# What there is to learn from: classes, samples, statistics, and what training really sees after augmentation.
+# What the images are: classes, samples and statistics, and what training sees of them after augmentation.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 # Find the kit: above this folder or this notebook, attached on Kaggle, or cloned from its address if set (Colab).
@@ -54,7 +54,8 @@ split: str = None  # paper or holdout
 seed: int = None  # seed of the augmentation
 
 # %% [markdown]
-# The parameters are checked before any work, so that a misspelt one stops here.
+# The parameters are checked before any work, so that a misspelt one stops here. The table shows those that will be
+# used.
 
 # %%
 import pandas as pd
@@ -67,7 +68,7 @@ pd.Series({k: getattr(settings.recipe, k) for k in AUGMENTING}, name=settings.re
 # %% [markdown]
 # ## The data
 #
-# Images are kept as they are, 0 to 255; training normalises them with the constants below.
+# The images are kept as they are, with values from 0 to 255. Training normalises them.
 
 # %%
 import kit.data
@@ -76,6 +77,10 @@ from kit import plots
 dataset = kit.data.load(settings.data)
 parts = kit.data.split(dataset, settings.recipe.split, settings.recipe.seed)
 print(f"{dataset.source}: {len(parts.train_images):,} to train on, {len(parts.validation_images):,} to validate on")
+
+# %% [markdown]
+# Mean and standard deviation of each channel, from 0 to 1: measured on every fifth image, and the constants of
+# CIFAR-10 with which training normalises.
 
 # %%
 import kit.augment
@@ -86,20 +91,22 @@ used = {"mean used": kit.augment.MEAN, "deviation used": kit.augment.STD}
 pd.DataFrame(measured | used, index=["red", "green", "blue"]).round(4)
 
 # %% [markdown]
-# In CIFAR-10 every class has as many images as the others, so accuracy is a fair score.
+# How many training images each class has. The more equal the bars, the better accuracy serves as the score: no class
+# counts much more than another one.
 
 # %%
 counts = parts.train_labels.bincount().tolist()
 plots.class_counts(dict(zip(dataset.classes, counts, strict=True)), title="training images of each class")
 
 # %% [markdown]
-# The first images of each class: low resolution, any viewpoint, some that a person would hesitate over.
+# The first eight images of each class.
 
 # %%
 plots.class_samples(parts.train_images, parts.train_labels, dataset.classes)
 
 # %% [markdown]
-# Grey levels: in CIFAR-10 many pixels are pure white, from pictures cut out on a plain background.
+# How often each grey level occurs. A peak at 255 or at 0 usually comes from objects on a plain white or black
+# background.
 
 # %%
 plots.pixel_histogram(dataset.train_images[::5])
@@ -107,8 +114,8 @@ plots.pixel_histogram(dataset.train_images[::5])
 # %% [markdown]
 # ## Augmentation
 #
-# Each operation by itself on the same ten images, every image with a draw of its own; jitter, rotation and Cutout as
-# strong as the recipe has them, or as is usual where it has none. Cutout blanks to the mean, as in training.
+# The operations as functions of a batch of images. Jitter, rotation and Cutout have the recipe's strength, or a usual
+# one if the recipe leaves them out. Cutout paints the mean colour, as in training.
 
 # %%
 import torch
@@ -125,13 +132,16 @@ ways = {
     "Cutout": lambda x: (kit.augment.cutout(x - mean, length=settings.recipe.cutout or 8) + mean).round().byte(),
 }
 
+# %% [markdown]
+# Each operation by itself on the same ten images. Every image gets its own random draw.
+
 # %%
 apart = len(parts.train_images) // 10
 plots.augmentation_table(parts.train_images[::apart][:10], ways)
 
 # %% [markdown]
-# What training with this recipe really sees, from the very object that training uses: ten views of each of six images,
-# every second one mirrored where epochs alternate.
+# What training with this recipe sees: ten views of each of six images, made by the code that training uses. The title
+# is the target. If the recipe mirrors every second epoch (`alternate`), every second view is mirrored here.
 
 # %%
 from kit.augment import mirror

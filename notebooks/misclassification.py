@@ -47,7 +47,8 @@ other: str = ""  # a second run to compare with, empty for none
 amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 
 # %% [markdown]
-# The run, and the second one where two are compared: both of these images, and neither trained on those that judge it.
+# The run, and a second one if `other` names it. Both have to be trained on these very images, and neither may have
+# trained on the validation images.
 
 # %%
 from kit.data import load, split
@@ -66,8 +67,8 @@ print(f"{trained.folder}\n{trained.summary()}")
 # %% [markdown]
 # ## Predictions
 #
-# Only images that the network did not train on say anything about its mistakes: the validation images of the run's
-# own split.
+# Only images that the network did not train on tell something about its mistakes. These are the validation images of
+# the run's split.
 
 # %%
 from kit.analysis import Answers
@@ -77,13 +78,14 @@ network = trained.model(settings.weights)
 part = split(dataset, trained.recipe.split, trained.recipe.seed)
 images, labels = part.validation_images, part.validation_labels
 answers = Answers(predict(network, images, amp=settings.amp), labels, dataset.classes)
-right = f"{answers.accuracy:.2%} of {len(answers):,} images right, {(~answers.right).sum():,} wrong"
-print(f"{trained.name}, {settings.weights} weights: {right}")
+print(f"{trained.name}, {settings.weights} weights: {answers.accuracy:.2%} of {len(answers):,} images right, ", end="")
+print(f"{(~answers.right).sum():,} wrong")
 
 # %% [markdown]
 # ## Which classes
 #
-# Rows are the truth, columns the prediction; the diagonal is left white so that the mistakes show.
+# Each row is a true class, each column a predicted one. The diagonal holds the right answers; it is left white, so
+# that the mistakes show.
 
 # %%
 from kit import analysis, plots
@@ -91,11 +93,14 @@ from kit import analysis, plots
 trained.save_figure(plots.confusion_matrix(answers), "confusion")
 
 # %% [markdown]
-# Recall is the share of a class's images that are recognised, precision the share of its predictions that are
-# right. Two classes whose 95 % intervals overlap are not shown to differ.
+# Recall is the share of a class's images that are recognised. Precision is the share of its predictions that are
+# right. If the 95 % intervals of two classes overlap widely, these images do not tell which class is easier.
 
 # %%
 trained.save_figure(plots.class_measures(answers), "class_measures")
+
+# %% [markdown]
+# The same numbers as a table.
 
 # %%
 analysis.per_class(answers).round(3)
@@ -103,10 +108,14 @@ analysis.per_class(answers).round(3)
 # %% [markdown]
 # ## Which pairs
 #
-# The most frequent mistakes, with the images on which the network was surest.
+# The most frequent mistakes. Each row shows one pair, with the images on which the network was surest of the wrong
+# class.
 
 # %%
 trained.save_figure(plots.confused_examples(images, answers), "confused_pairs")
+
+# %% [markdown]
+# The ten most frequent pairs as a table. `share` is the part of the true class that was taken for the other one.
 
 # %%
 analysis.confused_pairs(answers)
@@ -114,14 +123,15 @@ analysis.confused_pairs(answers)
 # %% [markdown]
 # ## The surest mistakes
 #
-# A mistake made with certainty is a habit, not bad luck. Look for what they share: odd framing, drawings, colours.
+# The mistakes of which the network was surest. Look for what they have in common, such as framing, drawings or
+# colours.
 
 # %%
 wrong = analysis.confident_mistakes(answers, 27)
 trained.save_figure(plots.gallery(images, answers, wrong, "Most confident mistakes"), "confident_mistakes")
 
 # %% [markdown]
-# And the luckiest hits: right, but hardly surer than another class.
+# The right answers of which the network was least sure.
 
 # %%
 doubtful = analysis.doubtful_hits(answers, 27)
@@ -130,27 +140,28 @@ trained.save_figure(plots.gallery(images, answers, doubtful, "Least confident hi
 # %% [markdown]
 # ## Where it looked
 #
-# Grad-CAM of the last stage: yellow is what spoke for the predicted class. Yellow beside the object means that the
-# background decided.
+# Grad-CAM shows what spoke for the predicted class in the last stage of the network: yellow most, blue least. Yellow
+# beside the object means that the background decided.
 
 # %%
 from kit.analysis import gradcam
 
-shown = wrong[:10]
+shown = wrong[:9]
 maps = gradcam(network, images[shown])
 trained.save_figure(plots.heat_maps(images, maps, answers, shown), "heat_maps")
 
 # %% [markdown]
 # ## How sure, and how rightly so
 #
-# The tenth of the images that the network is least sure of holds most of the mistakes.
+# The images in ten equal parts, from the least to the most confident. Above them stands how many of the mistakes lie
+# in the least confident part: the more, the better confidence tells right from wrong.
 
 # %%
 trained.save_figure(plots.confidence_parts(answers), "accuracy_by_confidence")
 
 # %% [markdown]
-# A point under the dashed line is a network that is surer than it is right. Temperature scaling divides the logits
-# by one number, fitted on one half of the images; both diagrams show the other half.
+# A point below the dashed line means that the network is surer than it is right. Temperature scaling divides the
+# logits by one number, which is fitted on one half of the images. Both diagrams show the other half.
 
 # %%
 from kit.analysis import calibrate
@@ -162,8 +173,8 @@ trained.save_figure(plots.reliability_diagram(calibration), "reliability")
 # %% [markdown]
 # ## Labels that look wrong
 #
-# Confident learning (cleanlab) asks which labels the network contradicts against the habit of their class. These are
-# questions for your eyes, not verdicts; nothing is removed.
+# Confident learning (cleanlab) looks for labels that the network contradicts more than is usual in their class. Look
+# at each image and judge for yourself: nothing is removed.
 
 # %%
 suspects = analysis.suspicious_labels(answers, 27)
@@ -172,8 +183,8 @@ trained.save_figure(plots.suspicious(images, suspects), "suspicious_labels")
 # %% [markdown]
 # ## Small changes
 #
-# A change that you hardly see should cost nothing: one that costs points names an augmentation to try. The grey bars
-# are no small changes; they show what the network makes of colours, and of up and down.
+# A change that you hardly see should cost nothing. One that costs points suggests an augmentation to try. The grey
+# bars are large changes: they show how much the network depends on colours, and on which side is up.
 
 # %%
 from kit.analysis import SMALL_CHANGES, answers_under, weaknesses
@@ -187,17 +198,25 @@ trained.save_figure(plots.weakness_bars(plain, costs), "weaknesses")
 # %% [markdown]
 # ## Against another run
 #
-# What one network gets right and the other wrong; McNemar's test says whether more than luck divides them.
+# How many images only one of the two networks gets right. McNemar's test tells whether chance alone explains the
+# difference.
 
 # %%
-from IPython.display import display
-
 if second:
     others = Answers(predict(second.model(settings.weights), images, amp=settings.amp), labels, dataset.classes)
     result = analysis.compare(answers, others)
     print(result)
-    display(trained.save_figure(plots.comparison(result, (trained.name, second.name)), "comparison"))
-    heading = f"Only {second.name} is right; this is what {trained.name} says"
-    display(trained.save_figure(plots.gallery(images, answers, result.only_second[:18], heading), "only_second"))
+    figure = trained.save_figure(plots.comparison(result, (trained.name, second.name)), "comparison")
 else:
-    print("no second run was named: set other")
+    figure = plots.sentence("no second run was named: set other to the name of one")
+figure
+
+# %% [markdown]
+# The images that only the second network gets right, with what the first one says of them.
+
+# %%
+if second:
+    heading = f"Only {second.name} is right; this is what {trained.name} says"
+    chosen = plots.gallery(images, answers, result.only_second[:18], heading)
+    figure = trained.save_figure(chosen, "only_second")
+figure

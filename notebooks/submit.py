@@ -52,38 +52,37 @@ message: str = ""  # the description of the submission on Kaggle
 amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 
 # %% [markdown]
-# The run to predict with, whose network has to keep the competition's budget; or several, whose logits are averaged.
+# The run that predicts. Several runs, joined by commas, are averaged. The competition allows 5,000,000 trainable
+# parameters, and a network with more stops here.
 
 # %%
 from kit.data import load
-from kit.model import check_budget
 from kit.parameters import check_cell
 from kit.run import load_runs
+from kit.submission import networks_of, summary_of
 
 settings = check_cell("submit", globals(), _before)
 members = load_runs(settings.run)
+networks = networks_of(members, settings.weights)
 trained, title = members[0], "+".join(run.name for run in members)
-networks = [run.model(settings.weights) for run in members]
-for each, network in zip(members, networks, strict=True):
-    check_budget(network)
-    print(f"{each.folder}\n{each.summary()}\n")
+print(summary_of(members))
 
 # %% [markdown]
 # ## The images to label
 #
-# Both layouts of the competition's file are recognised by their content.
+# The competition's test file, in either of its two layouts: the content says which. If there is no such file, the
+# test images of the data are predicted, and no CSV is written.
 
 # %%
 from kit.submission import images_to_label
 
 dataset = load(settings.data)
-for each in members:
-    each.check_images(dataset)
-test = images_to_label(settings.test_file, settings.data, dataset)
+test = images_to_label(settings.test_file, settings.data, dataset, members)
 print(test.source)
 
 # %% [markdown]
-# Test images that were read or scaled wrongly differ from the training images here; real ones hardly do.
+# A check that the images were read rightly. Each row describes one set of images, with values from 0 to 1. Photos of
+# one kind agree within a few hundredths; a wrong layout, channel order or scale does not, and is warned of.
 
 # %%
 from kit.submission import warn_of_unlike_images
@@ -92,39 +91,28 @@ warn_of_unlike_images(test.images, dataset.train_images).round(3)
 
 # %% [markdown]
 # ## Predictions
+#
+# One class for every image: the most likely one, after averaging over the runs and over the test-time views.
 
 # %%
-from kit import plots
 from kit.predict import average_models
 from kit.submission import warn_of_unlikely_labels
 from kit.views import chosen_views
 
 views = chosen_views(settings.tta, trained.recipe.augment)
 together = average_models(networks, test.images, tta=views, amp=settings.amp)
+logits, labels = together.logits, together.logits.argmax(1)
 print(together.statement)
-logits = together.logits
-labels = logits.argmax(1)
 counts = warn_of_unlikely_labels(labels, dataset.classes)
-figure = plots.class_counts(counts.to_dict(), len(labels) / len(counts), "predictions of each class")
-trained.save_figure(figure, "predicted_counts")
-
-# %% [markdown]
-# The first forty images with their predicted class and its probability.
-
-# %%
-certainty = logits.softmax(1).amax(1)
-titles = [f"{dataset.classes[k]} {100 * p:.0f} %" for k, p in zip(labels[:40], certainty[:40], strict=True)]
-trained.save_figure(plots.image_grid(test.images[:40], titles), "predicted_samples")
+counts.to_frame("predictions of each class").T
 
 # %% [markdown]
 # ## The expected score
 #
-# Before a submission is spent: what the published teams' line and the unlabelled test images expect on the leaderboard.
-# The network's answers to its validation images calibrate the latter.
+# What the leaderboard will probably say, before a submission is spent. One method is a line through the results that
+# teams have published; the others look at the unlabelled test images, calibrated on the validation images.
 
 # %%
-from IPython.display import display
-
 from kit.analysis import Answers, fit_line, forecast, leaderboard
 from kit.data import CLASSES, split
 
@@ -134,12 +122,6 @@ source = Answers(answers, known.validation_labels, dataset.classes)
 print(f"{settings.weights} weights, tta {views}: {source.accuracy:.2%} of {len(source):,} validation images right")
 expectation = forecast(source, logits) if dataset.classes == CLASSES else None
 print(expectation or "the published line is about CIFAR-10, so nothing is expected of other images")
-
-# %%
-if expectation:
-    line = plots.published_line(leaderboard(), fit_line(), 100 * source.accuracy)
-    display(trained.save_figure(line, "published_line"))
-    display(trained.save_figure(plots.forecast_intervals(expectation), "forecast"))
 
 # %% [markdown]
 # ## The CSV
@@ -159,9 +141,46 @@ else:
     print("no CSV for upload: these are the official test images, not the competition's")
 
 # %% [markdown]
+# ## Look before you upload
+#
+# The CSV is written. How often each class was predicted: the test set is balanced if it is the competition's.
+
+# %%
+from kit import plots
+
+figure = plots.class_counts(counts.to_dict(), len(labels) / len(counts), "predictions of each class")
+trained.save_figure(figure, "predicted_counts")
+
+# %% [markdown]
+# The first forty images, each with its predicted class and the probability of it.
+
+# %%
+trained.save_figure(plots.predicted_samples(test.images[:40], logits[:40], dataset.classes), "predicted_samples")
+
+# %% [markdown]
+# Where this network falls on the line of published results.
+
+# %%
+if expectation:
+    line = plots.published_line(leaderboard(), fit_line(), 100 * source.accuracy)
+else:
+    line = plots.sentence("no published results are known for these images")
+trained.save_figure(line, "published_line")
+
+# %% [markdown]
+# All expected scores beside each other, each with its 95 % interval.
+
+# %%
+if expectation:
+    scores = plots.forecast_intervals(expectation)
+else:
+    scores = plots.sentence("no score is expected, as there is no leaderboard for these images")
+trained.save_figure(scores, "forecast")
+
+# %% [markdown]
 # ## Upload
 #
-# Off by default: a day has few submissions.
+# Off by default, as Kaggle takes only a few submissions a day.
 
 # %%
 from kit import competition

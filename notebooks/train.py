@@ -17,7 +17,8 @@
 # %% [markdown]
 # # Train
 #
-# One recipe, from random weights to a run folder that the other notebooks read. The loop itself is in `kit/train.py`.
+# Train one recipe, from random weights to a run folder that the other notebooks read. The loop is in
+# `kit/train/loop.py`.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 # Find the kit: above this folder or this notebook, attached on Kaggle, or cloned from its address if set (Colab).
@@ -77,7 +78,8 @@ resume: bool = True  # go on from the checkpoint of the run, False to start over
 max_hours: float = 0.0  # stop cleanly after so many hours, 0 for 11.5 on Kaggle and no limit elsewhere
 
 # %% [markdown]
-# The parameters are checked before any work: a misspelt or impossible one stops here, in the first seconds.
+# The parameters are checked before any work: a misspelt or impossible one stops here, in the first seconds. The table
+# shows the recipe that will be trained.
 
 # %%
 import pandas as pd
@@ -90,7 +92,8 @@ pd.Series(settings.recipe.as_dict(), name=f"recipe {settings.recipe_name}").to_f
 # %% [markdown]
 # ## The network
 #
-# The competition allows 5,000,000 trainable parameters; more stops here.
+# The competition allows 5,000,000 trainable parameters, and a network with more stops here. Each bar is one part of
+# the network, from the image at the top to the classes at the bottom.
 
 # %%
 from kit import plots
@@ -117,24 +120,34 @@ trained = launch(settings, dataset)
 # %% [markdown]
 # ## The paper's three figures
 #
-# Training loss, test loss and accuracy against epochs. Training is measured on augmented images, so it lies below what
-# the network reaches on the images as they are; lower still in the epochs that leave out easy images (`skip_easy`).
-# Smoothed labels, which no network can match, raise the training loss alone.
+# Training loss, test loss and accuracy against epochs. The training curves are measured while the network learns, on
+# augmented images and, if the recipe has `skip_easy`, without the easy ones. These are harder than the images as they
+# are, so a training curve may look worse than the test curve. Smoothed labels raise the training loss, as no network
+# can match them.
 
 # %%
 trained.save_figure(plots.training_loss(trained.history, bool(trained.recipe.label_smoothing)), "training_loss")
 
+# %% [markdown]
+# The loss on the validation images, without augmentation.
+
 # %%
 trained.save_figure(plots.validation_loss(trained.history), "test_loss")
+
+# %% [markdown]
+# The share of right answers on both.
 
 # %%
 trained.save_figure(plots.accuracy(trained.history), "accuracy")
 
 # %% [markdown]
-# The learning rate that led there, and the gradients that it met.
+# The learning rate at the end of each epoch.
 
 # %%
 trained.save_figure(plots.learning_rate(trained.history), "learning_rate")
+
+# %% [markdown]
+# The length of the gradient, averaged over the steps of each epoch. A sudden rise is a sign of an unstable training.
 
 # %%
 trained.save_figure(plots.gradient_norm(trained.history), "gradient_norm")
@@ -142,7 +155,8 @@ trained.save_figure(plots.gradient_norm(trained.history), "gradient_norm")
 # %% [markdown]
 # ## The result
 #
-# The last epoch is what the submission uses. The best epoch was chosen on the validation images and flatters.
+# The submission uses the weights of the last epoch. The best epoch was chosen on the validation images themselves, so
+# its accuracy is too high an estimate.
 
 # %%
 print(trained.summary())

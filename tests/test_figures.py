@@ -104,7 +104,7 @@ def about(answers):
     labels = torch.from_numpy(answers.labels)
     yield plots.class_samples(IMAGES[: len(labels)], labels, answers.classes, per_class=2)
     some = labels[:12]
-    yield plots.image_grid(IMAGES[: len(some)], [f"{answers.classes[k]} 97 %" for k in some])
+    yield plots.predicted_samples(IMAGES[: len(some)], torch.from_numpy(answers.logits[:12]), answers.classes)
     yield plots.training_views(torch.randn(len(some), 3, 32, 32), some, answers.classes)
     mixed = torch.eye(10)[some] * 0.6 + torch.eye(10)[some.roll(1)] * 0.4
     yield plots.training_views(torch.randn(len(some), 3, 32, 32), mixed, answers.classes)
@@ -219,7 +219,11 @@ def test_one_image_is_no_images():
 def test_the_histogram_says_how_many_pixels_are_black_or_white():
     images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     images[0] = 255
-    assert "75.0% of the values are 0, 25.0% are 255" in said_by(check(plots.pixel_histogram(images)))
+    figure = check(plots.pixel_histogram(images))
+    assert "75.0% of the values are 0, 25.0% are 255" in said_by(figure)
+    assert [line.get_label() for line in figure.axes[0].lines] == ["red, green and blue alike"]
+    images[0, 0] = 7
+    assert len(plots.pixel_histogram(images).axes[0].lines) == 3
 
 
 def history(epochs=3):

@@ -1,5 +1,6 @@
 """The notebooks as users run them: the demo, papermill, nbval, and the pairs of .py and .ipynb."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -34,12 +35,13 @@ def demo(project, command):
 def test_the_demo_goes_from_images_to_a_checked_csv(project, demo):
     assert "IPKernelApp" not in demo.stderr
     figures = json.loads((project / "runs" / "demo" / "metrics.json").read_text())
-    assert figures["last_accuracy"] > 95
+    mistakes = round(figures["validation_images"] * (1 - figures["last_accuracy"] / 100))
+    assert 15 <= mistakes <= 40  # enough for the analysis to show, and not too many for a network that has learned
     table = pd.read_csv(project / "submissions" / "demo.csv")
     assert list(table.columns) == ["ID", "Labels"]
     assert table["ID"].tolist() == list(range(figures["validation_images"]))
     right = float(demo.stdout.split(" % of the labels are right")[0].split()[-1])
-    assert right > 95
+    assert right == pytest.approx(figures["last_accuracy"], abs=0.6)  # bf16 and the batch's size round differently
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -107,6 +109,15 @@ def test_cells_are_one_thought(notebook):
     code = [c.source for c in cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", [])]
     assert max(len(source.splitlines()) for source in code) <= 15
     assert not [source for source in code if "class " in source.split("\n")[0] or "plt." in source]
+    assert not [source for source in code if re.search(r"^\s*(for|while) ", source, re.M)]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_every_code_cell_follows_a_sentence(notebook):
+    cells = jupytext.read(ROOT / "notebooks" / f"{notebook}.py").cells
+    for before, cell in itertools.pairwise(cells):
+        if cell.cell_type == "code":
+            assert before.cell_type == "markdown" or "parameters" in cell.metadata.get("tags", []), cell.source
 
 
 def test_papermill_lists_every_parameter_with_its_meaning():

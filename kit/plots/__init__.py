@@ -21,6 +21,7 @@ from kit.plots.samples import (
     class_samples,
     image_grid,
     pixel_histogram,
+    predicted_samples,
     training_views,
 )
 from kit.plots.scores import (
@@ -29,6 +30,7 @@ from kit.plots.scores import (
     published_line,
     reliability_diagram,
 )
+from kit.plots.style import sentence
 from kit.plots.submissions import expected_against_real
 from kit.plots.training import (
     accuracy,
@@ -61,8 +63,10 @@ __all__ = [
     "image_grid",
     "learning_rate",
     "pixel_histogram",
+    "predicted_samples",
     "published_line",
     "reliability_diagram",
+    "sentence",
     "suspicious",
     "table_curves",
     "training_loss",

@@ -14,7 +14,7 @@ from kit.plots.training import marker_of
 from kit.run import Run
 
 TITLE = 6.5  # inches that the lines above a panel may take
-LEGEND = 2.6
+LEGEND = 3.0
 
 
 @styled

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from kit.augment import MEAN, STD
-from kit.plots.style import BLUE, GREEN, VERMILION, counted, sentence, short_names, styled, wrapped
+from kit.plots.style import BLACK, BLUE, GREEN, VERMILION, counted, sentence, short_names, styled, wrapped
 from kit.plots.thumbnails import named, sheet, show_image, title_of
 
 
@@ -30,6 +30,22 @@ def image_grid(images: Tensor, titles: Sequence[str], columns: int = 8, heading:
     for axes, image, title in zip(grid.flat, images, titles, strict=False):
         show_image(axes, image, title_of(*title.split("\n")))
     return figure
+
+
+@styled
+def predicted_samples(images: Tensor, logits: Tensor, classes: Sequence[str], columns: int = 8) -> Figure:
+    """Images, each with its predicted class and the probability of it.
+
+    Args:
+        images: uint8 (N, 3, H, W).
+        logits: float (N, classes) of these images.
+        classes: the name of each class.
+        columns: images per row.
+    """
+    certainty, labels = logits.softmax(1).max(1)  # (N,) each
+    pairs = zip(labels.tolist(), certainty.tolist(), strict=True)
+    titles = [named(classes[label], after=f" ({share:.0%})") for label, share in pairs]
+    return image_grid(images, titles, columns)
 
 
 @styled
@@ -99,7 +115,9 @@ def class_counts(counts: Mapping[str, int], expected: float | None = None, title
     values = list(counts.values())
     figure, axes = plt.subplots(figsize=(7, 3.2))
     axes.bar(range(len(values)), values)
-    axes.set_xticks(range(len(values)), short_names(list(counts)), rotation=30, ha="right", rotation_mode="anchor")
+    names = short_names(list(counts))
+    slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 4 else {}
+    axes.set_xticks(range(len(values)), names, **slant)
     for place, count in enumerate(values):
         if count > 0.1 * max(values):  # high enough to hold its number, away from the line
             axes.text(place, count / 2, f"{count:,.0f}", ha="center", va="center", fontsize=8, color="white")
@@ -122,9 +140,12 @@ def pixel_histogram(images: Tensor) -> Figure:
     if not len(images):
         return sentence("there are no images whose pixels could be counted")
     figure, axes = plt.subplots(figsize=(7, 3))
-    for channel, (name, color) in enumerate((("red", VERMILION), ("green", GREEN), ("blue", BLUE))):
-        counts = images[:, channel].flatten().bincount(minlength=256).double()
-        axes.plot(range(256), 100 * counts / counts.sum(), color=color, label=name)
+    counts = [images[:, channel].flatten().bincount(minlength=256).double() for channel in range(3)]
+    curves = list(zip(counts, ("red", "green", "blue"), (VERMILION, GREEN, BLUE), strict=True))
+    if torch.equal(counts[0], counts[1]) and torch.equal(counts[0], counts[2]):  # grey images: one curve hides two
+        curves = [(counts[0], "red, green and blue alike", BLACK)]
+    for count, name, color in curves:
+        axes.plot(range(256), 100 * count / count.sum(), color=color, label=name)
     axes.set(xlabel="grey level", ylabel="% of pixels", xlim=(-2, 257))
     black, white = ((images == level).double().mean().item() for level in (0, 255))
     axes.set_title(f"{counted(len(images), 'image')}: {black:.1%} of the values are 0, {white:.1%} are 255")

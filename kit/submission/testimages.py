@@ -1,5 +1,6 @@
 """The images that a submission labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:  # this room is imported without torch, so that the command li
     from torch import Tensor
 
     from kit.data import Dataset
+    from kit.run import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,22 +51,25 @@ def find_test_file(test_file: str, data: str) -> Path | None:
     return path
 
 
-def images_to_label(test_file: str, data: str, dataset: "Dataset") -> ToLabel:
+def images_to_label(test_file: str, data: str, dataset: "Dataset", runs: "Sequence[Run]" = ()) -> ToLabel:
     """The test images of the competition, or those of the data set if the competition's file is not found.
 
     Args:
         test_file: the file; `auto` looks for it in the place that `data` names.
         data: where the images come from, as given to kit.data.load.
         dataset: the data set from there; its test images are used if there is no competition file.
+        runs: the runs that will predict; each has to be trained on `dataset`.
 
     Raises:
-        KitError: a file is named that does not exist or cannot be read, or the classes of `dataset` are not certainly
-            the competition's, so that its numbers would be wrong.
+        KitError: a file is named that does not exist or cannot be read, a run was trained on other images, or the
+            classes of `dataset` are not certainly the competition's, so that its numbers would be wrong.
     """
     import torch
 
     from kit.data import check_competition_classes, load_competition_test
 
+    for run in runs:
+        run.check_images(dataset)
     path = find_test_file(test_file, data)
     if path is None:
         words = f"no competition file was found, so the data's {len(dataset.test_images):,} test images are predicted"
