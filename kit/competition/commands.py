@@ -12,6 +12,7 @@ from kit.competition import client, ledger, upload
 from kit.competition.ledger import Row
 from kit.competition.names import competition_slug
 from kit.competition.transfer import LARGEST_FILE, check_size
+from kit.competition.waiting import LONG_PATIENCE
 from kit.data import find_competition_test, load_competition_test, local_data
 from kit.errors import KitError
 from kit.plots.submissions import expected_against_real
@@ -44,7 +45,7 @@ def download(slug: str | None = None, folder: str | Path | None = None) -> Path:
     print(f"downloading the files of {slug} to {folder}")
     with client.explained(f"downloading {slug}", slug=slug):
         fetch = partial(api.competition_download_files, slug, path=str(folder), quiet=True)
-        client.retried(fetch, progress=lambda: _size(archive))
+        client.retried(fetch, progress=lambda: _size(archive), patience=LONG_PATIENCE)
     try:
         count = unpack(archive, folder)
     except Damaged as error:

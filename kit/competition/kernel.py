@@ -175,7 +175,7 @@ def _upload_run(api: "KaggleApi", dataset: str, run: Run) -> None:
         if _status(api, dataset) is None:
             answer = client.asked(api.dataset_create_new, folder, public=False, quiet=True, patience=patience)
         else:
-            notes = {"version_notes": "a later checkpoint", "quiet": True}
+            notes: dict[str, Any] = {"version_notes": "a later checkpoint", "quiet": True}
             answer = client.asked(api.dataset_create_version, folder, patience=patience, **notes)
     if answer.error:
         raise client.Refused(f"uploading the run as {dataset}: Kaggle refuses: {answer.error}")
