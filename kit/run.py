@@ -27,6 +27,7 @@ from kit.recipe import Recipe
 from kit.system import files
 from kit.system.paths import workspace
 
+LONGEST_NAME = 200  # bytes of a run's name; file systems take 255
 WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
 
 
@@ -37,7 +38,7 @@ class Run:
     path, is a folder as it stands.
 
     Raises:
-        KitError: the name holds characters that do not belong into a folder's name.
+        KitError: the name is too long, or holds characters that do not belong into a folder's name.
     """
 
     def __init__(self, name: str | Path):
@@ -45,6 +46,8 @@ class Run:
         if not path.is_absolute() and len(path.parts) <= 1:
             if not re.fullmatch(r"[\w.+-]+", str(name)) or str(name).startswith("."):
                 raise KitError(f"run has to be a name of letters, digits and . _ + - like paper-2, not {str(name)!r}")
+            if len(str(name).encode()) > LONGEST_NAME:
+                raise KitError(f"run has to be a name of at most {LONGEST_NAME} bytes, not {str(name)[:60]!r}...")
             path = workspace() / "runs" / path
         self.folder = path
 

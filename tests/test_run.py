@@ -151,3 +151,13 @@ def test_weights_of_another_architecture_do_not_load(digits_run, tmp_path):
     (run.folder / "model.safetensors").write_bytes(digits_run.weights_path().read_bytes())
     with pytest.raises(KitError, match="does not fit the run's architecture"):
         run.model()
+
+
+def test_a_name_that_no_file_system_takes_is_one_sentence(tmp_path):
+    for name in ("x" * 300, "é" * 120):
+        with pytest.raises(KitError, match="at most 200 bytes") as refused:
+            Run(name)
+        assert len(str(refused.value)) < 200
+    assert Run("x" * 200).name == "x" * 200
+    with pytest.raises(KitError, match="the name is too long; choose a shorter one"):
+        files.write_text(tmp_path / ("x" * 300), "")

@@ -1,5 +1,6 @@
 """Files that are either whole or not there: written beside the target and renamed into place."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(part, path)
     except OSError as error:
         reason = error.strerror or str(error)
+        if error.errno == errno.ENAMETOOLONG:
+            raise KitError(f"cannot write {str(path)[:100]}...: the name is too long; choose a shorter one") from error
         raise KitError(f"cannot write {path}: {reason}; free some space or choose a folder you can write to") from error
     finally:
         _remove(part)
