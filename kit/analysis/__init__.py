@@ -27,6 +27,7 @@ from kit.analysis.mistakes import (
     per_class,
     suspicious_labels,
 )
+from kit.analysis.readings import confidence_of_readings
 from kit.analysis.shifts import LARGE_CHANGES, SMALL_CHANGES, answers_under, weaknesses
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "calibrate",
     "checked_logits",
     "compare",
+    "confidence_of_readings",
     "confident_mistakes",
     "confused_pairs",
     "confusion",
