@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from kit.augment import AUGMENTATIONS, Augmentations, read_words
+from kit.augment import AUGMENTATIONS, Augmentations, read_sides, read_words, sides_of_epochs
 from kit.errors import KitError
 from kit.model import FORMS, Architecture, parse, sizes
 from kit.rules import REGULARIZATION, Rule, rules_of, setting
@@ -59,6 +59,11 @@ class Recipe:
                                   heading=REGULARIZATION)  # fmt: skip
     skip_easy: float = setting(0.0, "share of the images, those with the lowest losses, that the middle epochs leave "
                                "out", low=0, high=0.7, open_high=True)  # fmt: skip
+    resize: str = setting(
+        "",
+        "sizes of the images in the early epochs, with the share of the epochs that has each: 24x0.4,28x0.3; later "
+        "epochs have 32 pixels",
+    )
     ema: float = setting(0.0, "decay per step of averaged weights; 0 averages nothing", low=0, high=1, open_high=True,
                          heading=REGULARIZATION)  # fmt: skip
     split: str = setting(
@@ -82,6 +87,11 @@ class Recipe:
     def augmentations(self) -> Augmentations:
         """What the words of `augment` mean."""
         return read_words(self.augment)
+
+    @property
+    def sides(self) -> list[int]:
+        """The side of the images in pixels for each epoch."""
+        return sides_of_epochs(self.resize, self.epochs)
 
     def replace(self, **given: Any) -> "Recipe":
         """A copy with the given settings; None keeps the recipe's own value.
@@ -107,6 +117,11 @@ def _check_together(recipe: Recipe, architecture: Architecture) -> None:
         raise KitError("momentum has to be above 0 for the nesterov optimizer: use sgd for plain gradient steps")
     if recipe.skip_easy and (recipe.mixup_alpha or recipe.cutmix_alpha):
         raise KitError("skip_easy needs a loss per image, so it cannot be combined with mixup_alpha or cutmix_alpha")
+    for side, _ in read_sides(recipe.resize):
+        if not architecture.pools_all:
+            raise KitError("resize needs a network that pools the whole last map: leave pool at 0")
+        if not architecture.takes(side):
+            raise KitError(f"resize: arch leaves nothing of {side} pixels; use larger images, or fewer layers in arch")
     if recipe.warmup > recipe.epochs:
         raise KitError(f"warmup has to be at most the {recipe.epochs} epochs of the run, not {recipe.warmup:g}")
     if recipe.optimizer == "muon" and not FORMS[architecture.form].scale_free:

@@ -180,6 +180,8 @@ class Run:
         ]
         if "test_accuracy" in figures:
             lines.append(f"accuracy on the official test images, used once {figures['test_accuracy']:.2f} %")
+        if "pflop" in figures:  # runs of earlier versions did not count it
+            lines.append(f"arithmetic {figures['pflop']:.3g} PFLOP (3 x forward passes x images shown)")
         return "\n".join([*lines, size])
 
     def save_weights(self, weights: str, state: dict[str, Tensor], **metadata: str) -> None:
@@ -211,7 +213,8 @@ class Run:
     def save_history(self, rows: Iterable[dict[str, float]]) -> None:
         """Write the rows of all epochs so far."""
         rows, text = list(rows), io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        names = list(rows[-1]) if rows else []  # the first ones may be of a version that wrote fewer
+        writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         files.write_text(self.folder / "history.csv", text.getvalue())

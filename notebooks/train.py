@@ -68,6 +68,7 @@ rotation: float = None  # largest random rotation in degrees, 0 for none
 mixup_alpha: float = None  # alpha of Mixup, 0 for none
 cutmix_alpha: float = None  # alpha of CutMix, 0 for none
 skip_easy: float = None  # share of the images, easy ones, that the middle epochs leave out, 0 up to 0.7
+resize: str = None  # sizes of the images in early epochs, with their shares of the epochs: 24x0.4,28x0.3
 ema: float = None  # decay a step of averaged weights, 0 for none
 split: str = None  # paper (validate on the official test images) or holdout (16 % of the training images)
 seed: int = None  # seed of the weights, the order and the augmentation

@@ -16,7 +16,9 @@ from kit.train import loop as training
 from kit.train.distributed import World, joined_world
 from kit.train.learner import Learner
 
-RECIPE = RECIPES["digits"].replace(arch="4,8/1,1", batch_size=32, epochs=3, ema=0.9, dropout=0.1, skip_easy=0.5)
+RECIPE = RECIPES["digits"].replace(
+    arch="4,8/1,1", batch_size=32, epochs=3, ema=0.9, dropout=0.1, skip_easy=0.5, resize="24x0.4"
+)
 STEP_RECIPE = RECIPE.replace(ema=0.0, dropout=0.0, lookahead_k=0, skip_easy=0.0)
 STEPS = [512 // 32, 256 // 32, 512 // 32]  # of each epoch
 

@@ -89,7 +89,9 @@ def test_a_process_that_dies_ends_the_run_with_an_error(tmp_path, capfd):
 
 
 def test_the_training_command_shares_a_run_and_rank_0_alone_prints(tmp_path, capfd):
-    settings = Settings(RECIPE.replace(epochs=2, batch_size=128), "digits", data="digits", run=str(tmp_path / "run"))
+    settings = Settings(
+        RECIPE.replace(epochs=2, batch_size=128, resize=""), "digits", data="digits", run=str(tmp_path / "run")
+    )
     run_and_print(torchrun(2, as_arguments(settings, "train")))
     printed = capfd.readouterr().out
     assert "Warning" not in printed

@@ -27,7 +27,7 @@ MIXED = {
     "augment": "crop+flip+trivialaugment",
     "cutout": 8,
 }
-AVERAGED = {"ema": 0.9, "optimizer": "adamw", "lr": 0.01, "lookahead_k": 3, "skip_easy": 0.5}
+AVERAGED = {"ema": 0.9, "optimizer": "adamw", "lr": 0.01, "lookahead_k": 3, "skip_easy": 0.5, "resize": "24x0.5"}
 
 
 def outcome(run):

@@ -135,15 +135,24 @@ class Architecture:
             dropout=self.dropout if dropout is None else dropout,
         )
 
+    @property
+    def pools_all(self) -> bool:
+        """Whether the pool takes the whole last map, so that the network also takes images of other sizes."""
+        return self.pool == last_side(FORMS[self.form], self.strides)
+
+    def takes(self, image_side: int) -> bool:
+        """Whether images of that side, in pixels, leave a last map to pool."""
+        return last_side(FORMS[self.form], self.strides, image_side) >= 1
+
     def __str__(self) -> str:
         """Channels, blocks and form as `parse` reads them: `64,128,256/4,4,3+se`."""
         text = ",".join(map(str, self.channels)) + "/" + ",".join(map(str, self.blocks))
         return text if self.form == "basic" else f"{text}+{self.form}"
 
 
-def last_side(form: Form, strides: Sequence[int]) -> int:
-    """Height and width in pixels of the last layer's map; 0 if nothing is left."""
-    side = form.side
+def last_side(form: Form, strides: Sequence[int], image_side: int = IMAGE_SIDE) -> int:
+    """Height and width in pixels of the last layer's map; 0 or less if nothing is left of an image of `image_side`."""
+    side = form.side - IMAGE_SIDE + image_side
     for stride in strides:
         stride = max(stride, 1)  # what is below is refused elsewhere
         side = -(-side // stride) if form.rounds_up else side // stride

@@ -45,6 +45,13 @@ class BasicBlock(nn.Module):
         return F.relu(out.add_(self.skip(x)), inplace=True)
 
 
+class GlobalAvgPool(nn.AvgPool2d):
+    """Average pool over the whole map, whatever its size; `kernel_size` is that of 32x32 images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, x.shape[2:])
+
+
 def stem(a: Architecture) -> tuple[nn.Module, int]:
     """Convolution, BN and ReLU: (N, 3, 32, 32) to (N, channels, 32, 32), and the channels."""
     channels = a.channels[0]
@@ -61,4 +68,4 @@ def layer(a: Architecture, index: int, in_channels: int, block: type[BasicBlock]
 
 def head(a: Architecture, features: int, classes: int) -> tuple[nn.Module, nn.Linear]:
     """Average pool and classifier."""
-    return nn.AvgPool2d(a.pool), nn.Linear(features, classes)
+    return GlobalAvgPool(a.pool) if a.pools_all else nn.AvgPool2d(a.pool), nn.Linear(features, classes)

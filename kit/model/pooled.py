@@ -80,6 +80,13 @@ def _shift_only(channels: int) -> nn.BatchNorm2d:
     return norm
 
 
+class GlobalMaxPool(nn.MaxPool2d):
+    """Max pool over the whole map, whatever its size; `kernel_size` is that of 32x32 images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, x.shape[2:])
+
+
 def stem(a: Architecture) -> tuple[nn.Module, int]:
     """The whitening stem, (N, 3, 32, 32) to (N, 24, 31, 31), and its channels."""
     return WhiteningStem(), WhiteningStem.channels
@@ -95,4 +102,4 @@ def head(a: Architecture, features: int, classes: int) -> tuple[nn.Module, nn.Li
     """Max pool and classifier; its weights start near zero, so that the first steps change the filters."""
     classifier = nn.Linear(features, classes, bias=False)
     nn.init.normal_(classifier.weight, std=1 / features)
-    return nn.MaxPool2d(a.pool), classifier
+    return GlobalMaxPool(a.pool) if a.pools_all else nn.MaxPool2d(a.pool), classifier

@@ -22,15 +22,15 @@ class LayerSummary:
 
 
 @torch.no_grad()
-def summarize(model: ResNet) -> list[LayerSummary]:
-    """List stem, blocks, pool and classifier with their output shapes and trainable parameters."""
+def summarize(model: ResNet, side: int = IMAGE_SIDE) -> list[LayerSummary]:
+    """List stem, blocks, pool and classifier with trainable parameters, and output shapes for images of `side`."""
     parts: dict[str, nn.Module] = {"stem": model.stem}
     for i, layer in enumerate(model.layers, 1):
         parts |= {f"layer {i}, block {j}": block for j, block in enumerate(layer.children(), 1)}
     parts |= {"pool": model.pool, "classifier": model.classifier}
     was_training = model.training
     model.eval()
-    x = torch.zeros(1, 3, IMAGE_SIDE, IMAGE_SIDE, device=next(model.parameters()).device)
+    x = torch.zeros(1, 3, side, side, device=next(model.parameters()).device)
     rows = []
     for name, part in parts.items():
         x = part(x.flatten(1) if part is model.classifier else x)
@@ -51,8 +51,11 @@ def _kind(part: nn.Module) -> str:
     return f"conv {side}x{side}"
 
 
-def flops(model: ResNet) -> int:
-    """Multiply-add operations times two of one image's forward pass, in the convolutions and linear layers."""
+def flops(model: ResNet, side: int = IMAGE_SIDE) -> int:
+    """Multiply-add operations times two of one image's forward pass, in the convolutions and linear layers.
+
+    `side` is the height and width of the image in pixels.
+    """
     total, hooks = 0, []
 
     def count(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -63,7 +66,7 @@ def flops(model: ResNet) -> int:
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             hooks.append(module.register_forward_hook(count))
-    summarize(model)
+    summarize(model, side)
     for hook in hooks:
         hook.remove()
     return total

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from kit.augment import Pipeline, cutmix, mirror, mixup, send
+from kit.augment import Pipeline, cutmix, mirror, mixup, resize, send
 from kit.errors import KitError
 from kit.recipe import Recipe
 from kit.train.distributed import ALONE, World
@@ -55,6 +55,8 @@ class Batches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield this rank's batches of an epoch from step `start`: normalised float32 images, targets and rows.
 
+        Images are (n, 3, side, side), with the side that the recipe has for the epoch.
+
         Targets are int64 classes (n,), or float32 shares (n, classes) where the recipe mixes images; rows are the
         places of the images in the training set, int64 (n,).
         """
@@ -66,6 +68,7 @@ class Batches:
         for first, images, labels, rows in _one_ahead(chunks):
             generator = stream("augmentation", self.recipe.seed, epoch, first, self.world.rank)
             images, targets = self.augmented(images, labels, generator)
+            images = resize(images, self.recipe.sides[epoch])
             batches = zip(images.split(local), targets.split(local), rows.split(local), strict=True)
             yield from (batch for step, batch in enumerate(batches, first) if step >= start)
 

@@ -13,7 +13,7 @@ from kit.train.learner import Learner
 from kit.train.selection import Selection
 
 COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "grad_norm",
-           "seconds", "images_per_second")  # fmt: skip
+           "seconds", "images_per_second", "pflop")  # fmt: skip
 HEAD = "   epoch        lr  train loss  train %  val. loss   val. %  grad norm  images/s       left"
 
 
@@ -22,6 +22,7 @@ class RunLog:
 
     Args:
         run: whose folder is written.
+        work: the arithmetic of each epoch in PFLOP, which the time left goes by.
         state: the checkpoint.
         owner: the lock of the run folder; nothing is saved once another process has taken it over.
 
@@ -31,8 +32,8 @@ class RunLog:
         wall_seconds: time spent on the run so far, evaluation included, over all its sessions.
     """
 
-    def __init__(self, run: Run, state: dict[str, Any] | None = None, owner: Lock | None = None):
-        self._owner = owner
+    def __init__(self, run: Run, work: Sequence[float], state: dict[str, Any] | None = None, owner: Lock | None = None):
+        self._owner, self.work = owner, work
         state = state or {"rows": [], "best": None, "wall_seconds": 0.0, "epoch_seconds": 0.0}
         self.run, self.rows, self.best = run, list(state["rows"]), state["best"]
         self._earlier = state["wall_seconds"]
@@ -59,6 +60,7 @@ class RunLog:
         """Record an epoch of `images` images: the row, its weights, and whether they are the best so far."""
         epoch = len(self.rows) + 1
         row |= {"epoch": epoch, "seconds": self._trained, "images_per_second": images / self._trained}
+        row["pflop"] = self.work[epoch - 1]
         self.rows.append({name: row[name] for name in COLUMNS})
         weights = {"epoch": epoch, "state": {k: v.clone() for k, v in model.state_dict().items()}}
         self._pending["last"] = weights
@@ -68,13 +70,13 @@ class RunLog:
         self.run.save_history(self.rows)
         self._epoch_began = time.monotonic()
 
-    def print_row(self, epoch_steps: Sequence[int]) -> None:
-        """Print the last epoch with the time left, below a heading once a session; every epoch has its steps."""
-        row, epochs, now = self.rows[-1], len(epoch_steps), len(self.rows)
+    def print_row(self) -> None:
+        """Print the last epoch with the time left, below a heading once per session."""
+        row, epochs, now = self.rows[-1], len(self.work), len(self.rows)
         if now - self._first_row == 1:
             print(HEAD, flush=True)
-        a_step = (time.monotonic() - self._began) / sum(epoch_steps[self._first_row : now])
-        left = a_step * sum(epoch_steps[now:])
+        pace = (time.monotonic() - self._began) / sum(self.work[self._first_row : now])  # seconds per PFLOP
+        left = pace * sum(self.work[now:])
         print(
             f"{row['epoch']:4}/{epochs:<4}{row['lr']:9.5f}{row['train_loss']:12.4f}{row['train_accuracy']:9.2f}"
             f"{row['validation_loss']:11.4f}{row['validation_accuracy']:9.2f}{row['grad_norm']:11.3f}"

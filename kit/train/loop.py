@@ -18,6 +18,7 @@ from kit.system import files, locks
 from kit.system.allocator import freed_memory_kept
 from kit.system.interrupt import Stopped, StopRequest
 from kit.system.precision import default_device, precision
+from kit.train.arithmetic import pflop_of_epochs
 from kit.train.batches import Batches
 from kit.train.distributed import joined_world
 from kit.train.learner import Learner
@@ -101,7 +102,7 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
             with learner.weights_to_judge() as model:
                 row |= evaluate(model, parts.validation_images, parts.validation_labels, learner.amp, learner.device)
                 log.end_epoch(row, selection.steps[epoch] * learner.recipe.batch_size, model)
-            log.print_row(selection.steps)
+            log.print_row()
         if world.any(log.age > EPOCH_SECONDS) or epoch + 1 == epochs:
             log.save(learner, selection)
     return True
@@ -142,6 +143,7 @@ def _check_folder(recipe: Recipe, dataset: Dataset, run: Run, resume: bool) -> N
 
 def _continued(run: Run, learner: Learner, selection: Selection, resume: bool, owner: locks.Lock | None) -> RunLog:
     """The record of the run, with `learner` and `selection` brought to its checkpoint where there is one."""
+    work = pflop_of_epochs(learner.recipe, learner.model.classifier.out_features, selection.steps)
     state = None
     if learner.world.leads:
         files.remove_leftovers(run.folder)
@@ -152,12 +154,12 @@ def _continued(run: Run, learner: Learner, selection: Selection, resume: bool, o
             print(f"{run.folder} has no checkpoint yet: starting over", flush=True)
     state = learner.world.share(state)
     if state is None:
-        return RunLog(run, owner=owner)
+        return RunLog(run, work, owner=owner)
     learner.load_state_dict(state["learner"])
     selection.load_state_dict(state.get("selection", {}))  # runs of earlier versions have none
     if learner.world.leads:
         print(f"going on with {run.folder} after {len(state['rows'])} of {learner.recipe.epochs} epochs", flush=True)
-    return RunLog(run, state, owner)
+    return RunLog(run, work, state, owner)
 
 
 def _write_config(run: Run, learner: Learner, dataset: Dataset, compile: str) -> None:
@@ -222,6 +224,7 @@ def _finish(learner: Learner, batches: Batches, parts: Split, log: RunLog) -> No
         "validation_images": len(parts.validation_images),
         "epochs": learner.recipe.epochs,
         "parameters": count_parameters(learner.model),
+        "pflop": sum(log.work),
         "compiled": learner.compiled,
         "train_seconds": sum(row["seconds"] for row in log.rows),
         "wall_seconds": log.wall_seconds,

@@ -1,0 +1,24 @@
+"""The arithmetic of a training, counted before it starts."""
+
+from collections.abc import Sequence
+
+from kit.model import draft, flops
+from kit.recipe import Recipe
+
+PASSES = 3  # forward, gradients of the maps, gradients of the weights: each costs about the same
+
+
+def pflop_of_epochs(recipe: Recipe, classes: int, epoch_steps: Sequence[int]) -> list[float]:
+    """Floating-point operations of each epoch in 10^15: 3 x those of a forward pass x the images that are shown.
+
+    Images that `skip_easy` leaves out are not counted, and those of `resize` are counted at their size. Convolutions
+    and linear layers alone are counted, as cifar10-airbench counts them; evaluations are not.
+
+    Args:
+        recipe: the network, the batch size and the sizes of the images.
+        classes: number of classes.
+        epoch_steps: the number of steps of each epoch.
+    """
+    network = draft(recipe.architecture, classes)
+    per_image = {side: PASSES * flops(network, side) / 1e15 for side in set(recipe.sides)}
+    return [per_image[side] * n * recipe.batch_size for side, n in zip(recipe.sides, epoch_steps, strict=True)]
