@@ -1,13 +1,20 @@
-"""The command line: `python -m kit demo | run | bench | download | submit | scores | push | pull`."""
+"""The command line: `python -m kit demo | run | sweep | recipes | bench | download | submit | scores | push | pull`.
+
+Help, the list of recipes and a refused parameter answer without torch: a command imports what it needs.
+"""
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
 from kit import bench, parameters, sweep
 from kit.errors import KitError
+from kit.parameters import STEPS
 from kit.system.interrupt import Stopped
 
+SWEEP_OPTIONS = ("--table", "--rows", "--seeds", "--arch-scale", "--jobs", "--keep", "--push", "--dry-run")
 Command = Callable[[argparse.Namespace], None]
 
 
@@ -18,8 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments:
         parser.print_help(sys.stderr)
         return 2
-    options = parser.parse_args(arguments)
     try:
+        _refuse_old_spelling(arguments)
+        options = parser.parse_args(arguments)
         options.command(options)
     except KitError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -27,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signum
+    except BrokenPipeError:  # whoever read the output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -44,11 +55,11 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     add("demo", _demo, "the five notebooks end to end on embedded digits, without network")
-    sub = add("run", _run, "explore, train, misclassification and submit on CIFAR-10; or a sweep of trainings")
-    sub.add_argument("--list", action="store_true", help="list the recipes and end")
-    sweep.add_options(sub)
-    parameters.add_options(sub, "train", "misclassification", "submit")
-    bench.add_options(add("bench", bench.run, "images a second, beside the paper's own way of training"))
+    parameters.add_options(add("run", _run, "explore, train, misclassification and submit on CIFAR-10"), *STEPS)
+    sweep.add_options(add("sweep", sweep.run_command, "many trainings: the rows of a table, or recipes, times seeds"))
+    recipes = add("recipes", _recipes, "the list of recipes and architectures, or all values of one recipe")
+    recipes.add_argument("name", nargs="?", help="the recipe to show")
+    bench.add_options(add("bench", bench.run, "images per second, beside the paper's own way of training"))
     _add_kaggle_options(add)
     return parser
 
@@ -106,14 +117,34 @@ def _demo(_options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from kit.workflow import list_recipes, run_notebooks
+    given = parameters.given(options)
+    parameters.check_all(STEPS, given)  # what is refused is refused before torch is imported
+    from kit.workflow import run_notebooks
 
-    if options.list:
-        list_recipes()
-    elif sweep.asks_for_sweep(options):
-        sweep.run(options)
+    run_notebooks(given)
+
+
+def _recipes(options: argparse.Namespace) -> None:
+    from kit.workflow import print_recipe, print_recipes
+
+    if options.name is None:
+        print_recipes()
     else:
-        run_notebooks(parameters.given(options))
+        print_recipe(options.name)
+
+
+def _refuse_old_spelling(arguments: Sequence[str]) -> None:
+    """Name the command that took over an option of `run`.
+
+    Raises:
+        KitError: `run` is given an option of `sweep` or `recipes`.
+    """
+    options = [word.partition("=")[0] for word in arguments] if arguments[0] == "run" else []
+    if "--list" in options:
+        raise KitError("run lists no recipes: write `python -m kit recipes`")
+    if option := next((name for name in SWEEP_OPTIONS if name in options), None):
+        instead = shlex.join(["python", "-m", "kit", "sweep", *arguments[1:]])
+        raise KitError(f"{option} is an option of sweep, run trains one recipe: write `{instead}`")
 
 
 def _download(options: argparse.Namespace) -> None:
@@ -137,10 +168,12 @@ def _scores(options: argparse.Namespace) -> None:
 
 
 def _push(options: argparse.Namespace) -> None:
+    given = parameters.given(options)
+    parameters.check_all(("train", "submit"), given)
     from kit import competition
 
     competition.push(
-        parameters=parameters.given(options),
+        parameters=given,
         name=options.name,
         resume_kernel=options.resume_kernel,
         resume_run=options.resume_run,

@@ -82,6 +82,7 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "submit": ("data", "run", "weights", "test_file", "tta", "header", "upload", "message", "amp"),
     "ablation": (),
 }
+STEPS = ("explore", "train", "misclassification", "submit")  # from images to a CSV
 
 
 def check(notebook: str, values: Mapping[str, Any]) -> Settings:
@@ -108,6 +109,15 @@ def check(notebook: str, values: Mapping[str, Any]) -> Settings:
     if "recipe" in allowed and not settings.run:
         settings.run = name
     return settings
+
+
+def check_all(notebooks: Sequence[str], values: Mapping[str, Any]) -> dict[str, Settings]:
+    """The settings of several notebooks that share parameters: each takes those that it has.
+
+    Raises:
+        KitError: a value is refused.
+    """
+    return {name: check(name, {k: v for k, v in values.items() if k in NOTEBOOKS[name]}) for name in notebooks}
 
 
 def check_cell(notebook: str, variables: MutableMapping[str, Any], before: set[str]) -> Settings:
@@ -174,11 +184,11 @@ def from_arguments(notebook: str, arguments: Sequence[str]) -> Settings:
     return check(notebook, vars(parser.parse_args(arguments)))
 
 
-def add_options(parser: argparse.ArgumentParser, *notebooks: str) -> None:
-    """Add an option for every parameter of the notebooks, each under its heading."""
+def add_options(parser: argparse.ArgumentParser, *notebooks: str, names: Sequence[str] = ()) -> None:
+    """Add an option for every parameter of the notebooks, and for those named, each under its heading."""
     defaults = {f.name: f.default for f in fields(Settings)}
     groups: dict[str, argparse._ArgumentGroup] = {}
-    for name in dict.fromkeys(name for notebook in notebooks for name in NOTEBOOKS[notebook]):
+    for name in dict.fromkeys([*(name for notebook in notebooks for name in NOTEBOOKS[notebook]), *names]):
         rule = EVERY_RULE[name]
         default = "the recipe's" if name in RULES else "the data's own" if name == "recipe" else repr(defaults[name])
         meaning = f"{rule.meaning}; {rule.allowed()} (default: {default})"

@@ -11,7 +11,7 @@ from kit.sweep import plan as trials
 
 
 def plan(*words):
-    return trials.planned(build_parser().parse_args(["run", *words]))
+    return trials.planned(build_parser().parse_args(["sweep", *words]))
 
 
 @pytest.fixture(autouse=True)

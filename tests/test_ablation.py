@@ -65,7 +65,7 @@ def test_a_table_without_runs_is_one_line_with_its_command(found):
         "mixing",
         "regularizers",
     ]
-    assert all(line.startswith("- `python -m kit run --table ") for line in commands)
+    assert all(line.startswith("- `python -m kit sweep --table ") for line in commands)
     for name in ("1", "2", "epochs"):
         assert text.count(f"### {TABLES[name].title}\n") == 1
 
@@ -142,7 +142,7 @@ def places(tmp_path, monkeypatch):
 
 def test_the_notebook_without_any_run_says_so_everywhere(places):
     tables, differences, curves, gaps, gap_figure, tries, agreement, singles, others = run_notebook()
-    assert tables.data.count("- `python -m kit run --table ") == len(TABLES)
+    assert tables.data.count("- `python -m kit sweep --table ") == len(TABLES)
     assert differences.data == "No table has two rows to compare yet."
     assert "--table epochs --seeds 3" in gaps.data and "RECIPE-tried-WHAT yet" in tries.data
     assert agreement.data == "Not run yet: `python -m tests.benchmarks.agreement --keep`."

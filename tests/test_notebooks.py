@@ -200,6 +200,5 @@ def test_an_upload_without_a_csv_ends_the_submit_notebook_with_an_error():
 def test_no_command_at_all_lists_them(capsys):
     assert main([]) == 2
     told = capsys.readouterr().err
-    assert all(
-        f"    {name} " in told for name in ("demo", "run", "bench", "download", "submit", "scores", "push", "pull")
-    )
+    names = "demo", "run", "sweep", "recipes", "bench", "download", "submit", "scores", "push", "pull"
+    assert all(f"    {name} " in told for name in names)

@@ -82,7 +82,7 @@ def test_a_deadline_hides_no_failure(workspace, programs, monkeypatch, capsys):
     saves = f"import signal, time; signal.signal(15, lambda *_: exit(0)); open({str(workspace / 'out of time')!r}, 'w')"
     programs |= {"paper": FAILS, "sgd": f"{saves}; time.sleep(60)"}
     monkeypatch.setattr(sweep, "StopRequest", Deadline)
-    assert main(["run", "--rows", "paper,sgd", "--data", "digits"]) == 2
+    assert main(["sweep", "--rows", "paper,sgd", "--data", "digits"]) == 2
     told = capsys.readouterr()
     assert "1 of 2 runs failed" in told.err
     lines = told.out.splitlines()
@@ -95,7 +95,7 @@ def test_a_notebook_that_fails_after_its_training_is_a_failure(programs, capsys)
     words = ["--rows", "paper,sgd", "--data", "digits"]
     paper, sgd = plan(*words).trials
     programs |= {"paper": finishes(paper, then=FAILS), "sgd": finishes(sgd)}
-    assert main(["run", *words]) == 2
+    assert main(["sweep", *words]) == 2
     out = capsys.readouterr().out
     assert f"{paper.name}: 50.00 %, then failed: the loss is not a number" in out
     assert f"failed: {paper.name}: the loss is not a number" in out
@@ -108,11 +108,11 @@ def test_a_folder_of_another_recipe_is_a_failure_that_starts_no_process(programs
     paper, sgd = plan(*words).trials
     write_finished(paper, recipe=paper.recipe.as_dict() | recorded)
     programs |= {"sgd": finishes(sgd)}
-    assert main(["run", *words]) == 2
+    assert main(["sweep", *words]) == 2
     out = capsys.readouterr().out
     assert re.search(rf"^failed: {paper.name}: .* holds a run of another recipe \({next(iter(recorded))} ", out, re.M)
     assert f"{paper.name}: started" not in out and sgd.finished
-    assert main(["run", *words, "--push", "--dry-run"]) == 2
+    assert main(["sweep", *words, "--push", "--dry-run"]) == 2
     assert "holds a run of another recipe" in capsys.readouterr().err
 
 
@@ -121,7 +121,7 @@ def test_a_record_that_cannot_be_kept_is_told_and_stops_nothing(workspace, progr
     paper, sgd = plan(*words).trials
     programs |= {"paper": finishes(paper), "sgd": finishes(sgd)}
     (workspace / "results").write_text("a file in the place of the folder")
-    assert main(["run", *words, "--keep"]) == 2
+    assert main(["sweep", *words, "--keep"]) == 2
     out = capsys.readouterr().out
     assert paper.finished and sgd.finished
     assert all(re.search(rf"^failed: {trial.name}: cannot ", out, re.M) for trial in (paper, sgd))
@@ -160,7 +160,7 @@ def test_a_dry_push_writes_a_kernel_for_every_unfinished_run_and_sends_nothing(w
     (begun / "metrics.json").unlink()
     (begun / "checkpoint.pt").write_bytes(b"a checkpoint")
     monkeypatch.setattr("kit.competition.client.connect", None)
-    assert main(["run", *words, "--push", "--dry-run"]) == 0
+    assert main(["sweep", *words, "--push", "--dry-run"]) == 0
     assert "5 runs written" in capsys.readouterr().out
     kernels = {folder.name: folder for folder in (workspace / "build" / "kernels").iterdir()}
     assert len(kernels) == 5
@@ -182,7 +182,7 @@ def test_a_push_that_cannot_work_is_refused_before_anything_is_written(workspace
         (["--seeds", "1,123456789", "--epochs", "100", "--arch-scale", "0.125"], "5 to 50 letters"),
     ):
         with pytest.raises(KitError, match=sentence):
-            sweep.run(build_parser().parse_args(["run", "--table", "2", "--push", "--dry-run", *words]))
+            sweep.run(build_parser().parse_args(["sweep", "--table", "2", "--push", "--dry-run", *words]))
     assert not (workspace / "build").exists()
 
 
@@ -207,7 +207,7 @@ def start_sweep(root: Path, *words: str) -> subprocess.Popen:
     """Start a sweep as the leader of a process group; what it prints goes to output.txt."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
     with (root / "output.txt").open("w") as output:
-        return subprocess.Popen([sys.executable, "-m", "kit", "run", *TINY, *words], cwd=root, env=environment,
+        return subprocess.Popen([sys.executable, "-m", "kit", "sweep", *TINY, *words], cwd=root, env=environment,
                                 stdout=output, stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
 
 

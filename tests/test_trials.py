@@ -98,7 +98,7 @@ def test_a_dry_run_lists_what_there_is_and_starts_nothing(workspace, monkeypatch
     write_finished(other, recipe=other.recipe.replace(lr=0.5).as_dict())
     (write_finished(begun) / "metrics.json").unlink()
     monkeypatch.setattr(subprocess, "Popen", None)
-    assert main(["run", *words, "--dry-run"]) == 0
+    assert main(["sweep", *words, "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "rows paper, sgd, adam, lr-0.01; shrunk: 2 epochs in place of 200"
     assert [re.split(r"  +", line)[1:] for line in lines[1:5]] == [
@@ -133,7 +133,7 @@ def test_a_dry_run_lists_what_there_is_and_starts_nothing(workspace, monkeypatch
         (["--table", "1", "--epochs", "0"], "epochs has to be a whole number from 1, not 0"),
         (["--table", "1", "--epochs", "2.5"], "epochs has to be a whole number from 1, not 2.5"),
         (["--table", "1", "--lr", "0.1"], "lr is not for a sweep"),
-        (["--table", "1", "--seed", "3"], "use --seeds, where 7, is the seed 7 alone"),
+        (["--table", "1", "--seed", "3"], "use `--seeds 7,` (with the comma) for the single seed 7"),
         (["--table", "1", "--gpus", "2"], "a sweep gives every run one GPU: leave --gpus out"),
         (["--table", "1", "--run", "mine"], "leave --run out"),
         (["--table", "1", "--resume", "False"], "a sweep always goes on: leave --resume out"),
@@ -151,8 +151,8 @@ def test_a_dry_run_lists_what_there_is_and_starts_nothing(workspace, monkeypatch
         (["--table", "1", "--max_hours", "-1"], "max_hours"),
         (["--table", "1", "--data", "/nowhere"], "/nowhere does not exist"),
         (["--table", "1", "--data", "digits", "--amp", "fp16"], "amp fp16 needs a GPU"),
-        (["--seeds", "3"], "--seeds belongs to a sweep: add --table or --rows"),
-        (["--dry-run"], "--dry-run belongs to a sweep"),
+        (["--seeds", "3"], "a sweep needs its rows: give --table, or --rows"),
+        (["--dry-run"], "a sweep needs its rows"),
     ],
     ids=" ".join,
 )
@@ -160,7 +160,7 @@ def test_what_cannot_be_meant_is_one_sentence_and_starts_nothing(
     workspace, on_a_cpu, monkeypatch, capsys, words, sentence
 ):
     monkeypatch.setattr(subprocess, "Popen", None)
-    assert main(["run", *words]) == 2
+    assert main(["sweep", *words]) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: ") and len(told.splitlines()) == 1
     assert sentence in told

@@ -124,7 +124,7 @@ def _sections(
 
 
 def _not_run_yet(names: Sequence[str]) -> str:
-    lines = [f"- `python -m kit run --table {name} --seeds 3` for {TABLES[name].title}" for name in names]
+    lines = [f"- `python -m kit sweep --table {name} --seeds 3` for {TABLES[name].title}" for name in names]
     return "\n".join(["Not run yet:", "", *lines]) if lines else ""
 
 

@@ -1,14 +1,14 @@
 """Many runs: plan them, place them on this machine's GPUs, follow their progress.
 
 In: rows of RECIPES and seeds. Out: one run folder per training and one table.
-May import: every room but bench.
+May import: every room but bench. A lazy door (kit.system.door): the command line's options need no torch.
 """
 
-from kit.sweep.plan import add_options, asks_for_sweep
-from kit.sweep.running import run
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "add_options",
-    "asks_for_sweep",
-    "run",
-]
+from kit.system.door import door
+
+if TYPE_CHECKING:
+    from kit.sweep.command import add_options, run_command
+
+__all__, __dir__, __getattr__ = door(__name__)

@@ -1,6 +1,6 @@
 """What a sweep consists of: the rows of a table, or rows by name, times the seeds; checked before anything starts."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -24,14 +24,13 @@ from kit.parameters import Settings
 from kit.recipe import PAPER, RECIPES, RULES, Recipe, recipe_named
 from kit.rules import Rule
 from kit.run import Run
+from kit.sweep.command import SHARED
 
-OPTIONS = ("seeds", "arch_scale", "jobs", "keep", "push", "dry_run", "competition")  # what only a sweep takes
-SHARED = ("data", "amp", "compile", "max_hours", "epochs", "split")  # parameters that all its runs share
 _ELSEWHERE = {
     "gpus": "a sweep gives every run one GPU: leave --gpus out (--jobs says how many runs at once)",
     "run": "a sweep names its runs by row, scale and seed: leave --run out",
     "resume": "a sweep always goes on: leave --resume out, and remove the folder of a run that shall start over",
-    "seed": "a sweep takes its seeds together: use --seeds, where 7, is the seed 7 alone",
+    "seed": "a sweep takes its seeds together: use `--seeds 7,` (with the comma) for the single seed 7",
     "recipe": "a sweep takes its recipes together: use --rows",
 }
 _SCALE = Rule("factor on every layer's channels", float, low=0, open_low=True)
@@ -97,7 +96,7 @@ class Sweep:
         title: what it is about.
         trials: row after row within every seed, so that a sweep cut short has compared all rows.
         settings: data, precision, compilation and time limit, which all share.
-        jobs: runs at once; None is one a GPU.
+        jobs: runs at once; None is one per GPU.
         scale: what was shrunk or changed, in words; empty at full scale.
     """
 
@@ -123,35 +122,6 @@ class Sweep:
         return list(dict.fromkeys(trial.experiment for trial in self.trials))
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Add the options that make a sweep of `run`."""
-    group = parser.add_argument_group("sweeps", "many rows and seeds, each a run of its own")
-    group.add_argument("--table", help=f"a table of the paper: {', '.join(TABLES)}")
-    group.add_argument("--rows", help="recipes, such as paper,sgd,adam (--list shows them)")
-    group.add_argument("--seeds", help="n for the seeds 1 to n, or seeds such as 1,2,5; one alone as 7, (default: 1)")
-    group.add_argument("--arch-scale", help="factor on every layer's channels (default: 1)")
-    group.add_argument("--jobs", help="runs at once (default: one a GPU, or one on a CPU)")
-    group.add_argument("--keep", action="store_true", default=None, help="copy records to notebooks/results/")
-    group.add_argument("--push", action="store_true", default=None, help="send what is unfinished to Kaggle")
-    group.add_argument("--dry-run", action="store_true", default=None, help="say what would run, and start nothing")
-    group.add_argument("--competition", help="whose data a pushed sweep gets, if not the usual one")
-
-
-def asks_for_sweep(options: Namespace) -> bool:
-    """Whether the options of `run` name the rows of a sweep.
-
-    Raises:
-        KitError: it does not, but has options that only a sweep takes; or it has options that exclude each other.
-    """
-    if options.table is not None or options.rows is not None:
-        _check_place(options)
-        return True
-    for name in OPTIONS:
-        if getattr(options, name) is not None:
-            raise KitError(f"--{name.replace('_', '-')} belongs to a sweep: add --table or --rows to say of what")
-    return False
-
-
 def _check_place(options: Namespace) -> None:
     """Refuse what is about this machine in a sweep for Kaggle, and the other way round."""
     if options.competition is not None and not options.push:
@@ -169,6 +139,7 @@ def planned(options: Namespace) -> Sweep:
         KitError: a table, row, seed, scale or number is refused, a parameter is not one that the runs of a sweep can
             share, two rows are one recipe, a network is over the budget, or a run was trained on other images.
     """
+    _check_place(options)
     title, experiments = _experiments(options.table, options.rows)
     given = parameters.given(options)
     if strange := next((name for name in given if name not in SHARED), None):
@@ -213,6 +184,8 @@ def _experiments(table: str | None, rows: str | None) -> tuple[str, Sequence[Exp
         raise KitError("a sweep has one list of rows: give --table or --rows, not both")
     if table is not None:
         return table_named(table).title, table_named(table).experiments
+    if rows is None:
+        raise KitError("a sweep needs its rows: give --table, or --rows (`python -m kit recipes` lists them)")
     names = [name.strip() for name in rows.split(",")]
     for name in names:
         recipe_named(name)

@@ -1,4 +1,4 @@
-"""Sweeps: `python -m kit run --table 1 --seeds 3` trains every row with every seed, and goes on where it was cut."""
+"""Sweeps: `python -m kit sweep --table 1 --seeds 3` trains every row with every seed, and goes on where it was cut."""
 
 import os
 from argparse import Namespace
@@ -29,11 +29,11 @@ def run(options: Namespace) -> None:
     sweep = planned(options)
     print(heading(sweep), flush=True)
     if options.push:
-        push(sweep, options.competition, bool(options.dry_run))
+        push(sweep, options.competition, options.dry_run)
     elif options.dry_run:
         print("\n".join(plan_in_words(sweep)))
     else:
-        train_all(sweep, bool(options.keep))
+        train_all(sweep, options.keep)
 
 
 def heading(sweep: Sweep) -> str:

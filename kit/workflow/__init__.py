@@ -1,16 +1,17 @@
 """The notebooks through papermill, in order.
 
 In: notebook parameters. Out: executed notebooks.
-May import: data, errors, parameters, recipe, run, submission, system.
+May import: data, errors, model, parameters, recipe, run, submission, system.
+A lazy door (kit.system.door): the list of recipes, and the process of a sweep's job, need no torch.
 """
 
-from kit.workflow.chain import demo, list_recipes, run_notebooks
-from kit.workflow.notebook import execute, notebook_path
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "demo",
-    "execute",
-    "list_recipes",
-    "notebook_path",
-    "run_notebooks",
-]
+from kit.system.door import door
+
+if TYPE_CHECKING:
+    from kit.workflow.chain import demo, run_notebooks
+    from kit.workflow.listing import print_recipe, print_recipes
+    from kit.workflow.notebook import execute, notebook_path
+
+__all__, __dir__, __getattr__ = door(__name__)

@@ -8,24 +8,13 @@ import torch
 
 from kit.data import load, write_competition_test
 from kit.errors import KitError
-from kit.parameters import NOTEBOOKS, Settings, check
-from kit.recipe import RECIPES, Recipe
+from kit.parameters import NOTEBOOKS, STEPS, Settings, check_all
 from kit.run import Run
 from kit.submission import check_submission, find_test_file, submission_path
 from kit.workflow.notebook import execute_all
 
-STEPS = ("explore", "train", "misclassification", "submit")
 DEMO = {"data": "digits", "run": "demo"}
 DEMO_EPOCHS = 4  # the recipe's 12 leave one mistake of 359 images; 4 leave about 30 for the analysis to show
-
-
-def list_recipes() -> None:
-    """Print a line a recipe: name, architecture, epochs, and what else differs from the paper's."""
-    for name, recipe in RECIPES.items():
-        paper = Recipe().as_dict() | {"arch": recipe.arch, "epochs": recipe.epochs}
-        changed = {k: v for k, v in recipe.as_dict().items() if v != paper[k]}
-        words = ", ".join(f"{k} {v}" for k, v in changed.items()) or "all else as in the paper's final configuration"
-        print(f"{name:20} {recipe.arch}, {recipe.epochs} epochs; {words}")
 
 
 def run_notebooks(given: dict[str, Any]) -> Run:
@@ -37,10 +26,10 @@ def run_notebooks(given: dict[str, Any]) -> Run:
     Raises:
         KitError: a parameter is refused, before any work; or a notebook failed.
     """
-    trained = Run(check("train", {k: v for k, v in given.items() if k in NOTEBOOKS["train"]}).run)
+    trained = Run(check_all(["train"], given)["train"].run)
     shared = given | {"run": str(trained.folder)}
     parameters = {name: {k: v for k, v in shared.items() if k in NOTEBOOKS[name]} for name in STEPS}
-    settings = {name: check(name, parameters[name]) for name in STEPS}
+    settings = check_all(STEPS, shared)
     if other := settings["misclassification"].other:
         Run.load(other).check_unseen_validation(settings["train"].recipe)
     csv = _expected_csv(settings["submit"], trained)
