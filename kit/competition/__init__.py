@@ -1,7 +1,7 @@
 """The Kaggle side: download, submit, scores, push, pull, and the ledger of submissions.
 
 In: a CSV or a run. Out: files from Kaggle, a score, a row of submissions/ledger.csv.
-May import: analysis, data, errors, parameters, plots, recipe, run, submission, system.
+May import: analysis, data, errors, parameters, plots, recipe, rules, run, submission, system.
 """
 
 from kit.competition.commands import download, scores, submit

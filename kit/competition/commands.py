@@ -15,7 +15,7 @@ from kit.competition.transfer import LARGEST_FILE, check_size
 from kit.competition.waiting import LONG_PATIENCE
 from kit.data import find_competition_test, load_competition_test, local_data
 from kit.errors import KitError
-from kit.plots.submissions import expected_against_real
+from kit.plots import expected_against_real
 from kit.rules import HEADER
 from kit.submission import check_submission
 from kit.system.archive import Damaged, unpack

@@ -1,76 +1,50 @@
 """Every figure of the kit: functions that take data and return a matplotlib Figure.
 
 In: answers, images, histories or tables. Out: a figure, drawn also where there is little or nothing to show.
-May import: ablation, analysis, augment, model, run.
+May import: ablation, analysis, augment, model, run. A lazy door (kit.system.door).
 """
 
-from kit.plots.ablation import accuracy_gaps, table_curves
-from kit.plots.mistakes import (
-    class_measures,
-    comparison,
-    confused_examples,
-    confusion_matrix,
-    gallery,
-    heat_maps,
-    suspicious,
-    weakness_bars,
-)
-from kit.plots.samples import (
-    augmentation_table,
-    class_counts,
-    class_samples,
-    image_grid,
-    pixel_histogram,
-    predicted_samples,
-    training_views,
-)
-from kit.plots.scores import (
-    confidence_parts,
-    forecast_intervals,
-    published_line,
-    reliability_diagram,
-)
-from kit.plots.style import sentence
-from kit.plots.submissions import expected_against_real
-from kit.plots.training import (
-    accuracy,
-    architecture,
-    compare_runs,
-    gradient_norm,
-    learning_rate,
-    training_loss,
-    validation_loss,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "accuracy",
-    "accuracy_gaps",
-    "architecture",
-    "augmentation_table",
-    "class_counts",
-    "class_measures",
-    "class_samples",
-    "compare_runs",
-    "comparison",
-    "confidence_parts",
-    "confused_examples",
-    "confusion_matrix",
-    "expected_against_real",
-    "forecast_intervals",
-    "gallery",
-    "gradient_norm",
-    "heat_maps",
-    "image_grid",
-    "learning_rate",
-    "pixel_histogram",
-    "predicted_samples",
-    "published_line",
-    "reliability_diagram",
-    "sentence",
-    "suspicious",
-    "table_curves",
-    "training_loss",
-    "training_views",
-    "validation_loss",
-    "weakness_bars",
-]
+from kit.system.door import door
+
+if TYPE_CHECKING:
+    from kit.plots.ablation import accuracy_gaps, table_curves
+    from kit.plots.mistakes import (
+        class_measures,
+        comparison,
+        confused_examples,
+        confusion_matrix,
+        gallery,
+        heat_maps,
+        suspicious,
+        weakness_bars,
+    )
+    from kit.plots.samples import (
+        augmentation_table,
+        class_counts,
+        class_samples,
+        image_grid,
+        pixel_histogram,
+        predicted_samples,
+        training_views,
+    )
+    from kit.plots.scores import (
+        confidence_parts,
+        forecast_intervals,
+        published_line,
+        reliability_diagram,
+    )
+    from kit.plots.style import sentence
+    from kit.plots.submissions import expected_against_real
+    from kit.plots.training import (
+        accuracy,
+        architecture,
+        compare_runs,
+        gradient_norm,
+        learning_rate,
+        training_loss,
+        validation_loss,
+    )
+
+__all__, __dir__, __getattr__ = door(__name__)
