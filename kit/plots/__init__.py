@@ -1,7 +1,7 @@
 """Every figure of the kit: functions that take data and return a matplotlib Figure.
 
 In: answers, images, histories or tables. Out: a figure, drawn also where there is little or nothing to show.
-May import: ablation, analysis, augment, model, run. A lazy door (kit.system.door).
+May import: ablation, analysis, augment, errors, model, run, system. A lazy door (kit.system.door).
 """
 
 from typing import TYPE_CHECKING
