@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from training_process import few_digits
 
-from kit.augment.resize import resize
+from kit.augment.resizing import resize
 from kit.augment.sides import sides_of_epochs
 from kit.errors import KitError
 from kit.model import build, flops

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kit.augment.mixing import cutmix, mixup
     from kit.augment.pipeline import MEAN, STD, Pipeline, cutout, normalize
     from kit.augment.policies import autoaugment, randaugment, trivialaugment
-    from kit.augment.resize import resize
+    from kit.augment.resizing import resize
     from kit.augment.sides import read_sides, sides_of_epochs
     from kit.augment.transfer import send
     from kit.augment.words import AUGMENTATIONS, Augmentations, read_words
