@@ -1,4 +1,4 @@
-"""The command line: `python -m kit demo | run | sweep | recipes | bench | download | submit | scores | push | pull`.
+"""The command line, `python -m kit`: demo, run, sweep, recipes, report, bench, and the Kaggle side.
 
 Help, the list of recipes and a refused parameter answer without torch: a command imports what it needs.
 """
@@ -59,6 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
     sweep.add_options(add("sweep", sweep.run_command, "many trainings: the rows of a table, or recipes, times seeds"))
     recipes = add("recipes", _recipes, "the list of recipes and architectures, or all values of one recipe")
     recipes.add_argument("name", nargs="?", help="the recipe to show")
+    report = add("report", _report, "one HTML page for a run, and one for all runs, that need no network")
+    report.add_argument("runs", nargs="*", metavar="RUN", help="names of runs (default: the one that was started last)")
     bench.add_options(add("bench", bench.run, "images per second, beside the paper's own way of training"))
     _add_kaggle_options(add)
     return parser
@@ -108,6 +110,15 @@ def _verify(options: argparse.Namespace) -> None:
 
     if not verify(options.pack, options.test_file):
         raise KitError("the CSV is not the same; see above")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from kit.run import Run
+    from kit.workflow import write_index, write_report
+
+    for name in options.runs or [""]:
+        print(write_report(Run.load(name)))
+    print(write_index())
 
 
 def _demo(_options: argparse.Namespace) -> None:

@@ -41,11 +41,11 @@ _before = set(globals())  # what comes next are parameters
 # %% [markdown]
 # ## The paper's tables
 #
-# The paper prints the best epoch, chosen on the images it reports; ours is the last epoch, with the best beside it.
-# The standard deviation (n - 1) and the 95 % t-interval of the mean are over the seeds. Figures of a shrunk scale
-# compare with each other, not with the paper's. What reads as one configuration has 96.95 % in Table 1 and 95.94 % in
-# Table 2: Table 2 was therefore not trained in the final configuration, or not in the same run; our runs stand beside
-# both.
+# The paper prints the accuracy of the best epoch, which was chosen on the very images that it reports. Ours is the last
+# epoch, with the best one beside it. Means, standard deviations (n - 1) and 95 % t-intervals are taken over the seeds.
+# Accuracies at a shrunk scale compare with each other, but not with the paper's. The paper gives 96.95 % in Table 1 and
+# 95.94 % in Table 2 for what reads as one configuration, so the two tables cannot come from the same runs. Ours are
+# shown beside both.
 
 # %%
 from IPython.display import Markdown
@@ -59,9 +59,10 @@ Markdown(ablation.paper_tables(found))
 # %% [markdown]
 # ## Which differences are more than noise
 #
-# Every row against the paper's final configuration (where that did not run, the table's first row that did): seed by
-# seed, over the n seeds that both have, where one has all seeds of the other; by Welch's test otherwise. The verdict
-# goes by Holm's correction over the table at 5 %, so it can say noise where a single interval leaves zero out.
+# Every row is compared with the paper's final configuration, or with the table's first row if that one did not run. If
+# one of the two rows has all seeds of the other, the difference is taken seed by seed; otherwise Welch's test compares
+# the means. The verdict uses Holm's correction over the whole table at 5 %, so it can be "noise" although one interval
+# excludes zero.
 
 # %%
 Markdown(ablation.difference_tables(found))
@@ -76,10 +77,10 @@ plots.table_curves(found)
 # %% [markdown]
 # ## Do longer trainings overfit?
 #
-# The paper says that 250 and 300 epochs overfit, with a large gap between training and validation. The gap here is
-# accuracy on the training images without augmentation minus accuracy on the validation images, of the last epoch;
-# each length's is compared with that of 200 epochs (where those did not run, of the first that did) as accuracies are
-# above.
+# The paper says that 250 and 300 epochs overfit, with a large gap between training and validation. The gap here is the
+# accuracy on the training images without augmentation minus the accuracy on the validation images, both after the last
+# epoch. The gap of each length is compared with that of 200 epochs, or of the first length that ran, by the tests of
+# the section above.
 
 # %%
 Markdown(ablation.gap_tables(found))
@@ -94,10 +95,10 @@ plots.accuracy_gaps(found)
 # %% [markdown]
 # ## What was tried on the way
 #
-# Variants of a recipe that were run on the way to it, the longest and the most accurate first, each against the
-# recipe of the same length where that ran. What each has other than today's recipe is read from its record. The
-# recipe was chosen on the very test images that judge the others here, so its lead flatters it: new seeds take the
-# luck of the seeds out of it, not the images'.
+# Variants that were trained while a recipe was being chosen, the longest and the most accurate first. Each is compared
+# with the recipe of the same length, if that ran. The column "differs in" is read from the record of each run. The
+# recipe was chosen on the same test images that judge it here, so its lead is too high an estimate. New seeds remove
+# the luck of the seeds from it, but not the luck of these images.
 
 # %%
 Markdown(ablation.tried_tables(runs))
@@ -105,8 +106,8 @@ Markdown(ablation.tried_tables(runs))
 # %% [markdown]
 # ## Does the engine train as the paper does?
 #
-# The same seeds by the engine as it is, by the engine in float32, and by the paper's own loop over torchvision's
-# pipeline: what the engine does faster has to end in the same accuracy.
+# The same seeds, trained in three ways: by the kit as it is, by the kit in float32, and by the paper's own loop over
+# torchvision's augmentation. The kit is faster, and has to end in the same accuracy.
 
 # %%
 Markdown(ablation.agreement_tables())
@@ -114,14 +115,14 @@ Markdown(ablation.agreement_tables())
 # %% [markdown]
 # ## All other runs
 #
-# One row a run that stands in none of these tables: by its images, the highest accuracy of the last epoch first.
+# One row per run that is in none of the tables above, grouped by its images, the most accurate first.
 
 # %%
 others = ablation.other_runs(runs, found)
 ablation.in_words(ablation.single_runs(others))
 
 # %% [markdown]
-# Their validation accuracy against epochs.
+# Their validation accuracy against epochs, with one panel per kind of images.
 
 # %%
 plots.compare_runs(ablation.histories_by_images(others))

@@ -153,7 +153,8 @@ else:
 # %% [markdown]
 # ## Look before you upload
 #
-# The CSV is written. How often each class was predicted: the test set is balanced if it is the competition's.
+# How often each class was predicted. The competition's test set is said to be balanced, so there a bar far from the
+# line is a reason to look again.
 
 # %%
 from kit import plots

@@ -15,6 +15,7 @@ from kit.recipe import RECIPES
 from kit.run import Run
 from kit.train.loop import train
 
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -75,3 +76,14 @@ def heeded_interrupts():
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def browser():
+    """Chromium, for one test alone: while it runs, playwright holds the thread's event loop."""
+    if not BROWSER:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -13,6 +13,7 @@ import pandas as pd
 import papermill
 import pytest
 from conftest import ROOT
+from pages import NOTHING, WIDTHS, look_at
 
 from kit.__main__ import main
 from kit.errors import KitError
@@ -51,6 +52,23 @@ def test_every_executed_notebook_is_kept_with_its_figures(project, demo, noteboo
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert not [output for output in outputs if output.output_type == "error"]
     assert not [output for output in outputs if output.get("name") == "stderr"], "warnings in a notebook"
+
+
+def test_the_demo_leaves_a_page_of_its_run_and_one_of_all_runs(project, demo):
+    report = project / "runs" / "demo" / "report.html"
+    assert f"to read or hand in: {report}" in demo.stdout
+    text = report.read_text()
+    assert report.stat().st_size < 8_000_000
+    for section in ("Recipe", "Network and training", "Mistakes and calibration", "Expected score", "Provenance"):
+        assert f"{section}" in text
+    assert text.count("data:image/png;base64,") > 25 and "has not run" not in text
+    assert 'href="demo/report.html"' in (project / "runs" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_browser_shows_the_pages_of_the_demo(project, demo, browser, width):
+    for page in ("demo/report.html", "index.html"):
+        assert look_at(browser, project / "runs" / page, width) == NOTHING
 
 
 def test_figures_are_saved_at_print_resolution(project, demo):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         RESULTS,
         Repetition,
         all_repetitions,
+        data_of,
         differences_in_recipe,
         finished_runs,
         recipe_of,

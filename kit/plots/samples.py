@@ -1,6 +1,7 @@
 """Figures of images: samples of each class, and what augmentation makes of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -116,7 +117,8 @@ def class_counts(counts: Mapping[str, int], expected: float | None = None, title
     figure, axes = plt.subplots(figsize=(7, 3.2))
     axes.bar(range(len(values)), values)
     names = short_names(list(counts))
-    slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 4 else {}
+    slant: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    slant = slant if max(map(len, names)) > 4 else {}
     axes.set_xticks(range(len(values)), names, **slant)
     for place, count in enumerate(values):
         if count > 0.1 * max(values):  # high enough to hold its number, away from the line

@@ -1,7 +1,7 @@
 """The notebooks through papermill, in order.
 
-In: notebook parameters. Out: executed notebooks.
-May import: data, errors, model, parameters, recipe, run, submission, system.
+In: notebook parameters. Out: executed notebooks, and pages made of them.
+May import: ablation, data, errors, model, parameters, plots, recipe, run, submission, system.
 A lazy door (kit.system.door): the list of recipes, and the process of a sweep's job, need no torch.
 """
 
@@ -13,5 +13,7 @@ if TYPE_CHECKING:
     from kit.workflow.chain import demo, run_notebooks
     from kit.workflow.listing import print_recipe, print_recipes
     from kit.workflow.notebook import execute, notebook_path
+    from kit.workflow.pages.allruns import write_index
+    from kit.workflow.pages.onerun import write_report
 
 __all__, __dir__, __getattr__ = door(__name__)

@@ -12,6 +12,8 @@ from kit.parameters import NOTEBOOKS, STEPS, Settings, check_all
 from kit.run import Run
 from kit.submission import check_submission, find_test_file, submission_path
 from kit.workflow.notebook import execute_all
+from kit.workflow.pages.allruns import write_index
+from kit.workflow.pages.onerun import write_report
 
 DEMO = {"data": "digits", "run": "demo"}
 DEMO_EPOCHS = 4  # the recipe's 12 leave one mistake of 359 images; 4 leave about 30 for the analysis to show
@@ -35,8 +37,18 @@ def run_notebooks(given: dict[str, Any]) -> Run:
     csv = _expected_csv(settings["submit"], trained)
     execute_all(list(STEPS), parameters, trained.folder)
     print(trained.summary())
+    _report(trained)
     print(f"CSV for the competition: {csv}" if csv else "no CSV: the competition's test file was not found")
     return trained
+
+
+def _report(trained: Run) -> None:
+    """Write the pages; the results stand without them, so a page that fails costs one line."""
+    try:
+        print(f"to read or hand in: {write_report(trained)}")
+        write_index()
+    except Exception as error:
+        print(f"no report ({type(error).__name__}: {error}); write it with: python -m kit report {trained.folder}")
 
 
 def _expected_csv(settings: Settings, trained: Run) -> Path | None:
@@ -76,6 +88,7 @@ def demo() -> None:
     csv = submission_path([trained])
     table = check_submission(csv, ids=ids)
     print(trained.summary())
+    _report(trained)
     print(f"{csv}: {len(table)} rows, {_accuracy(table, digits.test_labels):.2f} % of the labels are right")
 
 
