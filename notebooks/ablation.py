@@ -126,3 +126,12 @@ ablation.in_words(ablation.single_runs(others))
 
 # %%
 plots.compare_runs(ablation.histories_by_images(others))
+
+# %% [markdown]
+# ## Accuracy against arithmetic
+#
+# The accuracy of every run without views, against what it computed: 3 x a forward pass x the images shown, smaller
+# ones counted as such. The crosses are published figures, most of them with views.
+
+# %%
+plots.frontier(runs)

@@ -33,7 +33,8 @@ def make_run(folder, name, recipe, accuracy=60.0, gap=5.0, classes=CLASSES, imag
     metrics = {
         "last_accuracy": accuracy, "best_accuracy": accuracy + 0.5, "best_epoch": epochs,
         "train_accuracy": accuracy + gap, "split": recipe.split, "training_images": images,
-        "validation_images": validation, "epochs": epochs, "parameters": parameters, "wall_seconds": 60 * minutes,
+        "validation_images": validation, "epochs": epochs, "parameters": parameters, "pflop": 0.25,
+        "wall_seconds": 60 * minutes,
     }  # fmt: skip
     files.write_json(run.folder / "metrics.json", metrics)
     return run

@@ -141,28 +141,29 @@ def places(tmp_path, monkeypatch):
 
 
 def test_the_notebook_without_any_run_says_so_everywhere(places):
-    tables, differences, curves, gaps, gap_figure, tries, agreement, singles, others = run_notebook()
+    tables, differences, curves, gaps, gap_figure, tries, agreement, singles, others, frontier = run_notebook()
     assert tables.data.count("- `python -m kit sweep --table ") == len(TABLES)
     assert differences.data == "No table has two rows to compare yet."
     assert "--table epochs --seeds 3" in gaps.data and "RECIPE-tried-WHAT yet" in tries.data
     assert agreement.data == "Not run yet: `python -m tests.benchmarks.agreement --keep`."
     assert singles.empty
-    for figure in (curves, gap_figure, others):
+    for figure in (curves, gap_figure, others, frontier):
         assert isinstance(figure, Figure) and "yet" in figure.axes[0].texts[0].get_text()
 
 
 def test_the_notebook_in_a_fresh_clone_shows_what_is_kept(places):
     shutil.copytree(RESULTS, places / "results")
-    _tables, *_, singles, others = run_notebook()
+    _tables, *_, singles, others, frontier = run_notebook()
     kept = finished_runs(RESULTS)
     loose = comparisons.other_runs(kept, all_repetitions(kept))
     assert set(singles.index) == {run.name for run in loose}
     assert bool(others.axes[0].lines) == bool(loose)
+    assert len(frontier.axes[0].lines[0].get_xdata()) == sum(r.metrics["last_accuracy"] >= 86 for r in kept)
 
 
 def test_the_notebook_with_the_demo_alone(places):
     make_run(places / "runs", "demo", RECIPES["digits"], 99.72, classes=DIGITS, images=1438, validation=359)
-    *_, singles, others = run_notebook()
+    *_, singles, others, _frontier = run_notebook()
     assert singles.loc["demo", "last epoch (%)"] == "99.72"
     assert [text.get_text() for text in others.axes[0].get_legend().get_texts()] == ["demo"]
 
@@ -170,12 +171,12 @@ def test_the_notebook_with_the_demo_alone(places):
 def test_records_of_the_agreement_stand_in_their_own_table_alone(places):
     make_agreement(places / "results" / "agreement", {"engine": [60, 61], "paper-way": [60.5, 60.7]})
     make_run(places / "results", "demo", RECIPES["digits"], 99)
-    *_, agreement, singles, _others = run_notebook()
+    *_, agreement, singles, _others, _frontier = run_notebook()
     assert "| the paper's own way | 60.60 |" in agreement.data and singles.index.tolist() == ["demo"]
     text = ablation.readme_tables(places / "results")
     assert agreement.data in text and text.count("60.60") == 1
     shutil.copytree(places / "results" / "agreement", places / "runs")  # beside the other runs they break nothing
-    *_, singles, _others = run_notebook()
+    *_, singles, _others, _frontier = run_notebook()
     assert set(singles.index) == {"demo", "engine-seed1", "engine-seed2"}
 
 

@@ -42,7 +42,7 @@ def accuracies(repetition: Repetition) -> pd.DataFrame:
     for experiment in repetition.table.experiments:
         printed = {"paper (%)": experiment.paper_accuracy, "paper's parameters": experiment.paper_parameters}
         rows.append({"": experiment.label} | printed | figures_of(repetition.runs.get(experiment.row, ())))
-    columns = [LAST, "sd", "n", "low", "high", "best epoch (%)", "parameters"]
+    columns = [LAST, "sd", "n", "low", "high", "best epoch (%)", "PFLOP", "parameters"]
     columns = ["paper (%)", *columns, "paper's parameters", "minutes", "images/s", "split", "device"]
     frame = pd.DataFrame(rows).set_index("").astype(dict.fromkeys(printed, float))[columns]
     return frame.drop(columns=[column for column in printed if frame[column].isna().all()])
@@ -64,6 +64,7 @@ def figures_of(runs: Sequence[Run]) -> dict[str, Any]:
         "training, plain (%)": _mean([figures["train_accuracy"] for figures in metrics]),
         "epochs": _mean([figures["epochs"] for figures in metrics]),
         "parameters": _mean([figures["parameters"] for figures in metrics]),
+        "PFLOP": _mean([figures["pflop"] for figures in metrics if "pflop" in figures]),
         "minutes": _mean([figures["wall_seconds"] / 60 for figures in metrics]),
         "images/s": _mean([each["images_per_second"].median() for each in histories]),
         "split": ", ".join(sorted({figures["split"] for figures in metrics})),
@@ -157,7 +158,7 @@ def gap_by_seed(runs: Iterable[Run]) -> dict[int, float]:
 
 def single_runs(runs: Iterable[Run]) -> pd.DataFrame:
     """A row a run with the settings that runs differ in most often: by its images, the highest last epoch first."""
-    columns = [LAST, "best epoch (%)", "training, plain (%)", "epochs", "parameters", "minutes", "images/s"]
+    columns = [LAST, "best epoch (%)", "training, plain (%)", "epochs", "PFLOP", "parameters", "minutes", "images/s"]
     columns = ["run", "images", *columns, "split", "device", *SETTINGS]
     rows = [
         {"run": run.name, "images": data_of(run).kind}

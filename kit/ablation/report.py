@@ -32,6 +32,7 @@ FORMS = {
     **dict.fromkeys(("parameters", "paper's parameters", "images/s"), ",.0f"),
     **dict.fromkeys(("p", "p (Holm)"), ".2g"),
     "minutes": ".1f",
+    "PFLOP": ".3g",
     "difference": "+.2f",
     MINUS: "+.2f",
 }

@@ -13,7 +13,7 @@ from kit.recipe import RECIPES
 from kit.run import Run
 
 ITSELF, LENGTH_ALONE, NOTHING = "the recipe itself", "its epochs alone", "nothing in the recipe"
-COLUMNS = ["differs in", "epochs", LAST, "sd", "n", "difference", "verdict", "parameters", "minutes", "images"]
+COLUMNS = ["differs in", "epochs", LAST, "sd", "n", "difference", "verdict", "PFLOP", "parameters", "minutes", "images"]
 
 
 class Variant(NamedTuple):
