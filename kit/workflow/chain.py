@@ -77,7 +77,7 @@ def demo() -> None:
     trained, ids = Run(DEMO["run"]), torch.arange(len(digits.test_images))
     test_file = trained.folder / "digits_test.pkl"
     write_competition_test(test_file, digits.test_images, ids)
-    parameters = {
+    parameters: dict[str, dict[str, Any]] = {
         "explore": {"data": "digits", "recipe": "digits"},
         "train": DEMO | {"recipe": "digits", "epochs": DEMO_EPOCHS, "resume": False},
         "misclassification": DEMO,
