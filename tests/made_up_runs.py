@@ -26,13 +26,14 @@ def make_run(folder, name, recipe, accuracy=60.0, gap=5.0, classes=CLASSES, imag
     run = Run(folder / name)
     run.save_history(pd.DataFrame(columns).to_dict("records"))
     config = {
-        "recipe": recipe.as_dict(), "data": "made up", "classes": list(classes), "parameters": parameters,
+        "recipe": recipe.as_dict(), "data": "made up", "classes": list(classes), "images": images,
+        "parameters": parameters,
         "amp": "float32", "processes": 1, "device": "a CPU", "threads": 2, "commit": None, "command": "a test",
     }  # fmt: skip
     files.write_json(run.config_path, config)
     metrics = {
-        "last_accuracy": accuracy, "best_accuracy": accuracy + 0.5, "best_epoch": epochs,
-        "train_accuracy": accuracy + gap, "split": recipe.split, "training_images": images,
+        "last_accuracy": accuracy, "best_accuracy": min(accuracy + 0.5, 100), "best_epoch": epochs,
+        "train_accuracy": min(accuracy + gap, 100), "split": recipe.split, "training_images": images,
         "validation_images": validation, "epochs": epochs, "parameters": parameters, "pflop": 0.25,
         "wall_seconds": 60 * minutes,
     }  # fmt: skip

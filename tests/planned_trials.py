@@ -17,7 +17,7 @@ def plan(*words):
 @pytest.fixture(autouse=True)
 def workspace(tmp_path, monkeypatch):
     """An own folder for runs/, build/ and the results that are kept."""
-    for module in ("kit.run", "kit.competition.kernel"):
+    for module in ("kit.run.folder", "kit.competition.kernel"):
         monkeypatch.setattr(f"{module}.workspace", lambda: tmp_path)
     monkeypatch.setattr(keeping, "RESULTS", tmp_path / "results")
     monkeypatch.delenv("CIFAR10_DIR", raising=False)

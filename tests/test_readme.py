@@ -30,7 +30,7 @@ SWEEPS = commands("python", "-m", "kit", "sweep")
 @pytest.fixture
 def no_runs(tmp_path, monkeypatch):
     """A workspace without runs, where nothing depends on the images of this machine."""
-    monkeypatch.setattr("kit.run.workspace", lambda: tmp_path)
+    monkeypatch.setattr("kit.run.folder.workspace", lambda: tmp_path)
 
 
 def test_the_two_commands_come_first():

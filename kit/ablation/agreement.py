@@ -11,7 +11,7 @@ from kit.ablation.comparisons import LAST, accuracy_by_seed, compared
 from kit.ablation.records import device_of, differences_in_recipe, name_without_seed
 from kit.ablation.significance import difference
 from kit.recipe import PAPER
-from kit.run import Run, all_runs
+from kit.run import Run, all_runs, readable
 
 ENGINE = "engine"
 WAYS = {ENGINE: "the engine", "float32": "the engine in float32, not compiled", "paper-way": "the paper's own way"}
@@ -23,8 +23,8 @@ def agreement_runs(folder: Path | None = None) -> list[Run]:
     """The finished runs `<way>-seed<N>` below `folder`, by default notebooks/results/agreement, if it is there."""
     return [
         run
-        for run in all_runs(folder or records.RESULTS / "agreement")
-        if run.finished and name_without_seed(run) in WAYS
+        for run in readable(run for run in all_runs(folder or records.RESULTS / "agreement") if run.finished)
+        if name_without_seed(run) in WAYS
     ]
 
 

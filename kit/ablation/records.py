@@ -14,7 +14,7 @@ from kit.ablation.experiments import ARCH_SCALES, TABLES, Table, scales_of
 from kit.data import CLASSES
 from kit.errors import KitError
 from kit.recipe import PAPER, RECIPES, Recipe
-from kit.run import Run, all_runs
+from kit.run import Run, all_runs, readable
 from kit.system.paths import ROOT, workspace
 
 FINAL = "paper"  # the row that every table has: the paper's final configuration
@@ -27,22 +27,22 @@ class Images:
 
     Attributes:
         kind: what they show, in words.
-        trained: how many trained, in words, since older records know it about.
+        trained: how many trained.
         validated: how many validated.
         split: the recipe's split.
     """
 
     kind: str
-    trained: str
+    trained: int
     validated: int
     split: str
 
     def __str__(self) -> str:
         validated = f"validated on {self.validated:,} ({self.split} split)"
-        return f"{self.kind}, trained on {self.trained} images, {validated}"
+        return f"{self.kind}, trained on {self.trained:,} images, {validated}"
 
 
-PAPERS_IMAGES = Images("CIFAR-10", "50,000", 10_000, "paper")
+PAPERS_IMAGES = Images("CIFAR-10", 50_000, 10_000, "paper")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def finished_runs(*folders: Path) -> list[Run]:
     kit.train say in which `way` it trains and are none.
     """
     folders = folders or (RESULTS, workspace() / "runs")
-    found = (run for folder in folders for run in all_runs(folder) if run.finished and "way" not in run.config)
+    runs = readable(run for folder in folders for run in all_runs(folder) if run.finished)
+    found = (run for run in runs if "way" not in run.config)
     return list({(run.name, identity_of(run)): run for run in found}.values())
 
 
@@ -110,7 +111,7 @@ def recipe_of(run: Run) -> Recipe | None:
     """
     try:
         return run.recipe
-    except (TypeError, KitError):
+    except KitError:
         return None
 
 
@@ -160,18 +161,7 @@ def data_of(run: Run) -> Images:
     classes, figures = tuple(run.config["classes"]), run.metrics
     known = {CLASSES: "CIFAR-10", tuple(map(str, range(10))): "handwritten digits"}
     kind = known.get(classes, f"{len(classes)} classes, {classes[0]} first")
-    return Images(kind, _trained_on(run), figures["validation_images"], figures["split"])
-
-
-def _trained_on(run: Run) -> str:
-    """How many images trained; of a record that does not tell, two digits of what an epoch of its history came to."""
-    if "training_images" in run.metrics:
-        return f"{run.metrics['training_images']:,}"
-    if run.history.empty:
-        return "an unknown number of"
-    epoch = run.history.iloc[-1]
-    images = float(f"{epoch['images_per_second'] * epoch['seconds']:.2g}")  # last batches may have been dropped
-    return f"{images:,.0f}"
+    return Images(kind, figures["training_images"], figures["validation_images"], figures["split"])
 
 
 def device_of(run: Run) -> str:

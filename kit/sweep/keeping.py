@@ -10,7 +10,7 @@ from kit.errors import KitError
 from kit.run import Run
 from kit.system import files
 
-_KIND = "classes", "way"  # where one of them differs, the figures are of another experiment
+_KIND = "classes", "images", "way"  # where one of them differs, the figures are of another experiment
 _COPIED = ("history.csv", "metrics.json")
 
 
@@ -50,8 +50,7 @@ def _refuse_another(trained: Run, kept: Run) -> None:
     if settings_of(kept) != settings_of(trained):
         raise KitError(f"{kept.folder} is the record of another recipe: {remedy}")
     before, now = kept.config, trained.config
-    counts = {each["images"] for each in (before, now) if "images" in each}  # earlier versions' records do not say
-    if len(counts) > 1 or any(before.get(name) != now.get(name) for name in _KIND):
+    if any(before.get(name) != now.get(name) for name in _KIND):
         raise KitError(f"{kept.folder} is the record of other images or of another way of training: {remedy}")
 
 

@@ -62,13 +62,17 @@ class RunLog:
         row |= {"epoch": epoch, "seconds": self._trained, "images_per_second": images / self._trained}
         row["pflop"] = self.work[epoch - 1]
         self.rows.append({name: row[name] for name in COLUMNS})
-        weights = {"epoch": epoch, "state": {k: v.clone() for k, v in model.state_dict().items()}}
-        self._pending["last"] = weights
+        self.keep_weights("last", model)
         if self.best is None or row["validation_accuracy"] > self.best["validation_accuracy"]:
             self.best = self.rows[-1]
-            self._pending["best"] = weights
+            self._pending["best"] = self._pending["last"]
         self.run.save_history(self.rows)
         self._epoch_began = time.monotonic()
+
+    def keep_weights(self, which: str, model: nn.Module) -> None:
+        """Remember the "last" or "best" weights, of the last epoch in `rows`, until they are written."""
+        state = {k: v.clone() for k, v in model.state_dict().items()}
+        self._pending[which] = {"epoch": len(self.rows), "state": state}
 
     def print_row(self) -> None:
         """Print the last epoch with the time left, below a heading once per session."""

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from kit.train.batches import Batches
 from kit.train.distributed import joined_world
 from kit.train.learner import Learner
 from kit.train.log import RunLog
+from kit.train.mending import clear_damages, damages, rebuild_weights
 from kit.train.selection import Selection
 
 CHECKPOINT_SECONDS = 120.0  # the most that a killed run loses
@@ -58,11 +60,13 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
     device = device or default_device()
     _check_before_work(recipe, dataset, run, amp, device, resume)
     with joined_world() as world, StopRequest(max_hours) as stop, freed_memory_kept(device), ExitStack() as owning:
-        if world.share(resume and run.finished):
+        if world.share(resume and run.finished and not damages(run)):
             return run
         owner = None
         if world.leads:
             owner = owning.enter_context(locks.owned(run.folder / locks.TRAINING, str(run.folder)))
+            if resume:
+                clear_damages(run)
             _check_folder(recipe, dataset, run, resume)  # another training may have begun since the first check
         device = default_device() if world.size > 1 else device
         parts = split(dataset, recipe.split, recipe.seed)
@@ -74,6 +78,8 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         if world.leads:
             _write_config(run, learner, dataset, compile)
         if _loop(learner, batches, parts, log, stop, checkpoint_seconds):
+            if world.leads:
+                rebuild_weights(run, learner, log)
             _finish(learner, batches, parts, log)
         return run
 
@@ -129,11 +135,15 @@ def _check_before_work(recipe: Recipe, dataset: Dataset, run: Run, amp: str, dev
 
 
 def _check_folder(recipe: Recipe, dataset: Dataset, run: Run, resume: bool) -> None:
-    """Refuse to go on with a run of other images or of another recipe."""
-    if not run.config_path.is_file() or not resume:
+    """Refuse to go on with a run of other images or of another recipe; a damaged config says neither."""
+    if not run.config_path.is_file() or not resume or run.config_path in damages(run):
         return
     run.check_images(dataset)
-    earlier, wanted = Recipe().as_dict() | run.config["recipe"], recipe.as_dict()  # settings may have been added since
+    _check_recipe(run, run.config["recipe"], recipe)
+
+
+def _check_recipe(run: Run, earlier: dict[str, Any], recipe: Recipe) -> None:
+    earlier, wanted = Recipe().as_dict() | earlier, recipe.as_dict()  # settings may have been added since
     if changed := [f"{k} {earlier[k]!r}, not {v!r}" for k, v in wanted.items() if earlier[k] != v]:
         raise KitError(
             f"{run.folder} holds a run of another recipe ({'; '.join(changed[:3])}): "
@@ -150,14 +160,16 @@ def _continued(run: Run, learner: Learner, selection: Selection, resume: bool, o
         if not resume:
             run.clear()
         state = run.load_checkpoint()
-        if state is None and resume and not run.history.empty:
+        if state is None and resume and run.history_path.is_file():
             print(f"{run.folder} has no checkpoint yet: starting over", flush=True)
     state = learner.world.share(state)
     if state is None:
         return RunLog(run, work, owner=owner)
+    _check_recipe(run, state["recipe"], learner.recipe)
     learner.load_state_dict(state["learner"])
-    selection.load_state_dict(state.get("selection", {}))  # runs of earlier versions have none
+    selection.load_state_dict(state["selection"])
     if learner.world.leads:
+        run.save_history(state["rows"])  # the file may be damaged, or ahead of an earlier checkpoint
         print(f"going on with {run.folder} after {len(state['rows'])} of {learner.recipe.epochs} epochs", flush=True)
     return RunLog(run, work, state, owner)
 
@@ -229,4 +241,5 @@ def _finish(learner: Learner, batches: Batches, parts: Split, log: RunLog) -> No
         "train_seconds": sum(row["seconds"] for row in log.rows),
         "wall_seconds": log.wall_seconds,
     }
-    files.write_json(log.run.folder / "metrics.json", figures)
+    files.write_json(log.run.metrics_path, figures)
+    log.run.drop_earlier_checkpoint()

@@ -2,33 +2,27 @@
 
 import csv
 import io
-import json
-import platform
 import re
-import subprocess
-import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-import torchvision
 from matplotlib.figure import Figure
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from kit.data import Dataset
 from kit.errors import KitError
 from kit.model import ResNet, build
 from kit.recipe import Recipe
+from kit.run import checkpoint, reading, weights
 from kit.system import files
 from kit.system.paths import workspace
 
-LONGEST_NAME = 200  # bytes of a run's name; file systems take 255
-WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
+WEIGHTS: Mapping[str, str] = {"last": "model.safetensors", "best": "best.safetensors"}
+LONGEST_NAME = 200  # bytes; file systems allow 255
 
 
 class Run:
@@ -75,35 +69,81 @@ class Run:
         return self.folder / "config.json"
 
     @property
+    def history_path(self) -> Path:
+        return self.folder / "history.csv"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.pt"
 
     @property
     def config(self) -> dict[str, Any]:
-        """What the run was: recipe, versions, device, commit, command, data, classes, parameters."""
-        return files.read_json(self.config_path)
+        """What the run was: recipe, versions, device, commit, command, data, classes, parameters.
+
+        Raises:
+            KitError: the file is missing or damaged, or an entry that is asked for is missing.
+        """
+        return reading.read_record(self.config_path, reading.CONFIG)
 
     @property
     def recipe(self) -> Recipe:
-        """The run's recipe."""
-        return Recipe(**self.config["recipe"])
+        """The run's recipe; a setting that was added since has its default.
+
+        Raises:
+            KitError: the config is damaged, or has a setting or a value that recipes do not have.
+        """
+        return self._recipe_from(self.config["recipe"])
+
+    def _recipe_from(self, settings: dict[str, Any]) -> Recipe:
+        if unknown := sorted(settings.keys() - Recipe().as_dict().keys()):
+            raise KitError(f"{self.config_path} has a setting that recipes do not have: {unknown[0][:80]}")
+        try:
+            return Recipe(**settings)
+        except KitError as error:
+            raise KitError(f"{self.config_path} holds no recipe of the kit: {error}") from None
 
     @property
     def history(self) -> pd.DataFrame:
-        """A row an epoch; empty before the first epoch ended."""
-        path = self.folder / "history.csv"
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+        """One row per epoch; empty before the first epoch ended.
+
+        Raises:
+            KitError: the file is damaged.
+        """
+        return reading.read_history(self.history_path) if self.history_path.is_file() else pd.DataFrame()
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The final figures; empty while the run is unfinished."""
-        path = self.folder / "metrics.json"
-        return files.read_json(path) if path.is_file() else {}
+        """The final figures; empty while the run is unfinished.
+
+        Raises:
+            KitError: the file is damaged, or an entry that is asked for is missing.
+        """
+        return reading.read_record(self.metrics_path, reading.METRICS) if self.finished else {}
 
     @property
     def finished(self) -> bool:
         """Whether the last epoch is over and the final figures are written."""
-        return (self.folder / "metrics.json").is_file()
+        return self.metrics_path.is_file()
+
+    def check(self) -> None:
+        """Read config, history and metrics of a finished run. Settings that recipes no longer have are allowed.
+
+        Raises:
+            KitError: one of them is damaged or lacks an entry; the sentence names the file.
+        """
+        config, metrics = self.config, self.metrics
+        known = Recipe().as_dict().keys()
+        self._recipe_from({name: value for name, value in config["recipe"].items() if name in known})
+        if "way" not in config:  # records of other training loops are shorter
+            for name in reading.TOLD:
+                config[name]
+            for name in reading.MEASURED:
+                metrics[name]
+        self.history  # noqa: B018
 
     def check_images(self, dataset: Dataset) -> None:
         """Make sure that the run was trained on `dataset`, as far as its classes and the number of its images tell.
@@ -112,7 +152,7 @@ class Run:
             KitError: it was not.
         """
         images = len(dataset.train_labels)
-        theirs = self.config["classes"], self.config.get("images", images)
+        theirs = self.config["classes"], self.config["images"]
         if theirs != (list(dataset.classes), images):
             raise KitError(
                 f"{self.folder} was trained on {theirs[1]:,} images of {', '.join(theirs[0][:3])}, ..., not on these "
@@ -132,34 +172,35 @@ class Run:
                 "these cannot judge both runs: take runs of split paper, or of split holdout with the same seed"
             )
 
-    def model(self, weights: str = "last") -> ResNet:
+    def model(self, which: str = "last") -> ResNet:
         """The trained network in evaluation mode, on the CPU.
 
         Args:
-            weights: "last" epoch, or "best" epoch as chosen on the validation images.
+            which: weights of the "last" epoch, or of the "best" epoch as chosen on the validation images.
 
         Raises:
             KitError: the weights are missing or do not fit the run's architecture.
         """
         network = build(self.recipe.architecture, classes=len(self.config["classes"]))
+        path = self.weights_path(which)
         try:
-            network.load_state_dict(load_file(self.weights_path(weights)))
-        except (RuntimeError, SafetensorError) as error:
+            network.load_state_dict(weights.read(path))
+        except Exception as error:  # safetensors, json and torch raise many kinds, by where the damage lies
             raise KitError(
-                f"{self.weights_path(weights)} does not fit the run's architecture ({str(error).splitlines()[0]}): "
-                "train the run again"
+                f"{path} is damaged, or does not fit the run's architecture ({str(error).partition(chr(10))[0][:80]}): "
+                "type the training's command again, which rebuilds it from the checkpoint"
             ) from None
         return network.eval().to(memory_format=torch.channels_last)
 
-    def weights_path(self, weights: str = "last") -> Path:
+    def weights_path(self, which: str = "last") -> Path:
         """The file of the "last" or "best" weights.
 
         Raises:
             KitError: the word is unknown or the file is missing.
         """
-        if weights not in WEIGHTS:
-            raise KitError(f"weights has to be one of {', '.join(WEIGHTS)}, not {weights!r}")
-        path = self.folder / WEIGHTS[weights]
+        if which not in WEIGHTS:
+            raise KitError(f"weights has to be one of {', '.join(WEIGHTS)}, not {which!r}")
+        path = self.folder / WEIGHTS[which]
         if not path.is_file():
             raise KitError(f"{path} is missing: the run has not finished an epoch yet; train it first")
         return path
@@ -184,31 +225,25 @@ class Run:
             lines.append(f"arithmetic {figures['pflop']:.3g} PFLOP (3 x forward passes x images shown)")
         return "\n".join([*lines, size])
 
-    def save_weights(self, weights: str, state: dict[str, Tensor], **metadata: str) -> None:
-        """Write "last" or "best" weights with a note of what they are (text to text)."""
-        tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-        files.write_bytes(self.folder / WEIGHTS[weights], _with_sorted_header(save(tensors, metadata)))
+    def save_weights(self, which: str, state: dict[str, Tensor], **notes: str) -> None:
+        """Write "last" or "best" weights with notes of what they are (text to text)."""
+        files.write_bytes(self.folder / WEIGHTS[which], weights.to_bytes(state, notes))
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Write everything that a resume needs."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        files.write_bytes(self.checkpoint_path, buffer.getbuffer())
+        """Write everything that a resume needs; the checkpoint before it is kept."""
+        checkpoint.write(self.checkpoint_path, state)
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """What the last checkpoint holds, or None where there is none.
+        """What the last checkpoint holds, or the one before it if the last one is damaged, or None without any.
 
         Raises:
-            KitError: the file is damaged.
+            KitError: all of them are damaged.
         """
-        if not self.checkpoint_path.is_file():
-            return None
-        try:
-            return torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds, by where the damage lies
-            raise KitError(
-                f"{self.checkpoint_path} cannot be read ({type(error).__name__}): delete it to start the run over"
-            ) from None
+        return checkpoint.read(self.checkpoint_path)
+
+    def drop_earlier_checkpoint(self) -> None:
+        """Remove the checkpoint before the last, which a finished run does not need."""
+        checkpoint.before(self.checkpoint_path).unlink(missing_ok=True)
 
     def save_history(self, rows: Iterable[dict[str, float]]) -> None:
         """Write the rows of all epochs so far."""
@@ -217,7 +252,7 @@ class Run:
         writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        files.write_text(self.folder / "history.csv", text.getvalue())
+        files.write_text(self.history_path, text.getvalue())
 
     def save_figure(self, figure: Figure, name: str) -> Figure:
         """Save a figure as `<name>.png` at print resolution and return it.
@@ -233,15 +268,9 @@ class Run:
 
     def clear(self) -> None:
         """Remove the files of an earlier training, so that the run starts over."""
+        self.drop_earlier_checkpoint()
         for name in (*WEIGHTS.values(), "history.csv", "metrics.json", "checkpoint.pt", "config.json"):
             (self.folder / name).unlink(missing_ok=True)
-
-
-def _with_sorted_header(file: bytes) -> bytes:
-    """The same safetensors file with its notes in alphabetical order, since the library's own order is random."""
-    size = int.from_bytes(file[:8], "little")
-    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return file[:8] + header.encode().ljust(size) + file[8 + size :]
 
 
 def load_runs(names: str = "") -> list[Run]:
@@ -262,43 +291,17 @@ def load_runs(names: str = "") -> list[Run]:
 def all_runs(folder: Path | None = None) -> list[Run]:
     """The runs below `folder` (default: runs/ of the workspace), sorted by name."""
     folder = folder or workspace() / "runs"
-    return [Run(path.parent.resolve()) for path in sorted(folder.glob("*/config.json"))]
+    return [Run(path.parent.resolve()) for path in sorted(folder.glob("*/config.json")) if path.is_file()]
 
 
-def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Versions, device, threads, commit and command, as kept in config.json."""
-    return {
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-        },
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
-        "threads": torch.get_num_threads(),
-        "commit": _commit(),
-        "command": _command(),
-    }
-
-
-def _command() -> str:
-    program = Path(sys.argv[0]).name
-    return "a notebook" if program == "ipykernel_launcher.py" else " ".join([program, *sys.argv[1:]])
-
-
-def _cpu_name() -> str:
-    try:
-        match = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        match = None
-    return match[1] if match else platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        answer = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True)
-    except OSError:  # no git on this machine
-        return None
-    return answer.stdout.strip() or None
+def readable(runs: Iterable[Run]) -> list[Run]:
+    """The runs whose files are whole; each other one costs a printed warning."""
+    whole = []
+    for run in runs:
+        try:
+            run.check()
+        except KitError as error:
+            print(f"warning: {run.folder} is left out: {error}", flush=True)
+        else:
+            whole.append(run)
+    return whole

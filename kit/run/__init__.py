@@ -1,0 +1,17 @@
+"""The run folder: what a training leaves behind, written whole and read with care.
+
+In: a name or a folder. Out: recipe, configuration, history, figures, weights and checkpoint of one training.
+May import: data, errors, model, recipe, system.
+"""
+
+from kit.run.folder import WEIGHTS, Run, all_runs, load_runs, readable
+from kit.run.machine import describe_machine
+
+__all__ = [
+    "WEIGHTS",
+    "Run",
+    "all_runs",
+    "describe_machine",
+    "load_runs",
+    "readable",
+]
