@@ -34,7 +34,7 @@ def runs(tmp_path, monkeypatch):
     for name, accuracy in (("middling", 70.0), ("best", 91.5), ("worst", 10.0)):
         make_run(folder, name, PAPER.replace(arch="tiny", epochs=4), accuracy)
     make_run(folder, "demo", PAPER.replace(arch="tiny", epochs=1), 99.0, classes=DIGITS)
-    for module in ("kit.run", "kit.workflow.pages.allruns", "kit.submission.provenance"):
+    for module in ("kit.run.folder", "kit.workflow.pages.allruns", "kit.submission.provenance"):
         monkeypatch.setattr(f"{module}.workspace", lambda: tmp_path)
     return folder
 
