@@ -74,7 +74,8 @@ class BenchSettings:
 
 OTHER_RULES: dict[str, Rule] = rules_of(Settings) | {"recipe": Rule("a row of RECIPES", str, choices=tuple(RECIPES))}
 EVERY_RULE = RULES | OTHER_RULES
-AUGMENTING = ("augment", "cutout", "jitter", "rotation", "mixup_alpha", "cutmix_alpha", "skip_easy", "split", "seed")
+AUGMENTING = ("augment", "cutout", "jitter", "rotation", "mixup_alpha", "cutmix_alpha", "regmixup_alpha", "erase",
+              "skip_easy", "split", "seed")  # fmt: skip
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "explore": ("data", "recipe", *AUGMENTING),
     "train": ("data", "run", "recipe", *RULES, "amp", "compile", "gpus", "resume", "max_hours"),

@@ -57,6 +57,10 @@ class Recipe:
                                  heading=REGULARIZATION)  # fmt: skip
     cutmix_alpha: float = setting(0.0, "alpha of CutMix's Beta distribution; 0 mixes nothing", low=0,
                                   heading=REGULARIZATION)  # fmt: skip
+    regmixup_alpha: float = setting(0.0, "alpha of RegMixup, which adds the loss of mixed images; 0 adds none", low=0,
+                                    heading=REGULARIZATION)  # fmt: skip
+    erase: float = setting(0.0, "probability that random erasing blanks a rectangle", low=0, high=1,
+                           heading=REGULARIZATION)  # fmt: skip
     skip_easy: float = setting(0.0, "share of the images, those with the lowest losses, that the middle epochs leave "
                                "out", low=0, high=0.7, open_high=True)  # fmt: skip
     resize: str = setting(
@@ -89,6 +93,11 @@ class Recipe:
         return read_words(self.augment)
 
     @property
+    def copies(self) -> int:
+        """How often a step shows each of its images: twice with RegMixup, as it is and mixed."""
+        return 2 if self.regmixup_alpha else 1
+
+    @property
     def sides(self) -> list[int]:
         """The side of the images in pixels for each epoch."""
         return sides_of_epochs(self.resize, self.epochs)
@@ -115,8 +124,11 @@ def _check_together(recipe: Recipe, architecture: Architecture) -> None:
     """Refuse settings that are each allowed and exclude each other."""
     if recipe.optimizer == "nesterov" and not recipe.momentum:
         raise KitError("momentum has to be above 0 for the nesterov optimizer: use sgd for plain gradient steps")
-    if recipe.skip_easy and (recipe.mixup_alpha or recipe.cutmix_alpha):
-        raise KitError("skip_easy needs a loss per image, so it cannot be combined with mixup_alpha or cutmix_alpha")
+    mixing = [name for name in ("mixup_alpha", "cutmix_alpha", "regmixup_alpha") if getattr(recipe, name)]
+    if recipe.skip_easy and mixing:
+        raise KitError(f"skip_easy needs a loss per image, so it cannot be combined with {' or '.join(mixing)}")
+    if recipe.regmixup_alpha and len(mixing) > 1:
+        raise KitError(f"regmixup_alpha mixes images of its own, so it cannot be combined with {mixing[0]}")
     for side, _ in read_sides(recipe.resize):
         if not architecture.pools_all:
             raise KitError("resize needs a network that pools the whole last map: leave pool at 0")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kit.augment.crop import random_crop, random_flip
+from kit.augment.erasing import draw_rectangles
 from kit.augment.jitter import color_jitter, draw_color_jitter, draw_rotation, random_rotation
 from kit.augment.mixing import cutmix, mixup
 from kit.augment.operations import Plan, apply, check_images
@@ -102,7 +103,7 @@ def normalize(images: Tensor) -> Tensor:
 
 
 def _normalize(images: Tensor, squares: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Normalise, then cut out `squares` (from `_draw_squares`), if given.
+    """Normalise, then blank `squares` (from `_draw_squares` or `draw_rectangles`), if given.
 
     On a CPU in slices: float32 values are four times the memory, and out of the cache they are slow.
     """
@@ -132,7 +133,7 @@ POLICIES = {
 class Pipeline:
     """The augmentation of a training run, in the order of the paper's transforms.
 
-    Crop, flip, policy, colour jitter, rotation on uint8; then to float, normalised, and Cutout. Calling
+    Crop, flip, policy, colour jitter, rotation on uint8; then to float, normalised, Cutout and random erasing. Calling
     it with uint8 (N, 3, H, W) and a CPU generator gives float32 (N, 3, H, W), normalised, in
     channels_last memory format. Memory grows with N, so give it chunks: about 2,000 images on a CPU,
     where they stay in the cache, and 4,000 to 50,000 on a GPU, where each of the few hundred launches
@@ -147,6 +148,7 @@ class Pipeline:
         rotation: largest angle in degrees; 0 (off) to 180.
         cutout: side of Cutout's squares in pixels; 0 leaves it out.
         holes: squares an image.
+        erase: probability that random erasing blanks a rectangle.
 
     Raises:
         ValueError: a setting is not one of the above.
@@ -160,6 +162,7 @@ class Pipeline:
     rotation: float = 0.0
     cutout: int = 0
     holes: int = 1
+    erase: float = 0.0
 
     def __post_init__(self) -> None:
         if self.policy is not None and self.policy not in POLICIES:
@@ -172,6 +175,7 @@ class Pipeline:
             ("rotation", 180),
             ("cutout", None),
             ("holes", None),
+            ("erase", 1),
         ):
             value = getattr(self, name)
             if value < 0 or (largest is not None and value > largest):
@@ -179,14 +183,16 @@ class Pipeline:
                 raise ValueError(f"{name} must be {allowed}, not {value}")
 
     @classmethod
-    def from_words(cls, augment: str, *, jitter: float = 0.0, rotation: float = 0.0, cutout: int = 0) -> "Pipeline":
+    def from_words(
+        cls, augment: str, *, jitter: float = 0.0, rotation: float = 0.0, cutout: int = 0, erase: float = 0.0
+    ) -> "Pipeline":
         """The pipeline of a recipe's `augment`, such as `crop+flip+autoaugment`, and its other settings.
 
         Raises:
             KitError: a word is unknown, or two words exclude each other.
         """
         words = read_words(augment)
-        return cls(words.crop, words.padding, words.flip, words.policy, jitter, rotation, cutout)
+        return cls(words.crop, words.padding, words.flip, words.policy, jitter, rotation, cutout, erase=erase)
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Augment and normalise: uint8 (N, 3, H, W) to float32 (N, 3, H, W), channels_last.
@@ -196,10 +202,15 @@ class Pipeline:
             ValueError: the shape of `images` is another.
         """
         images = self.augment(images, generator)
-        if not self.cutout:
+        blanked = []
+        if self.cutout:
+            blanked.append(_draw_squares(len(images), self.holes, self.cutout, *images.shape[2:], generator))
+        if self.erase:
+            blanked.append(draw_rectangles(len(images), *images.shape[2:], self.erase, generator=generator))
+        if not blanked:
             return _normalize(images)
-        squares = _draw_squares(len(images), self.holes, self.cutout, *images.shape[2:], generator)
-        return _normalize(images, squares)
+        rows, columns = (torch.cat(spans, dim=1) for spans in zip(*blanked, strict=True))
+        return _normalize(images, (rows, columns))
 
     def augment(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The part before normalising and Cutout: uint8 (N, 3, H, W) to uint8 (N, 3, H, W), to look at.

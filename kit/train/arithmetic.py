@@ -21,4 +21,5 @@ def pflop_of_epochs(recipe: Recipe, classes: int, epoch_steps: Sequence[int]) ->
     """
     network = draft(recipe.architecture, classes)
     per_image = {side: PASSES * flops(network, side) / 1e15 for side in set(recipe.sides)}
-    return [per_image[side] * n * recipe.batch_size for side, n in zip(recipe.sides, epoch_steps, strict=True)]
+    shown = recipe.batch_size * recipe.copies
+    return [per_image[side] * n * shown for side, n in zip(recipe.sides, epoch_steps, strict=True)]

@@ -8,6 +8,7 @@ have had.
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kit.augment import Pipeline, cutmix, mirror, mixup, resize, send
@@ -48,7 +49,7 @@ class Batches:
         self.images, self.labels = _place(images, device), labels.to(device)
         self.device = self.labels.device  # `cuda` has become `cuda:0`
         self.pipeline = Pipeline.from_words(
-            recipe.augment, jitter=recipe.jitter, rotation=recipe.rotation, cutout=recipe.cutout
+            recipe.augment, jitter=recipe.jitter, rotation=recipe.rotation, cutout=recipe.cutout, erase=recipe.erase
         )
         self.mirrored_first = torch.rand(len(images), generator=stream("mirror", recipe.seed)) < 0.5
 
@@ -69,7 +70,8 @@ class Batches:
             generator = stream("augmentation", self.recipe.seed, epoch, first, self.world.rank)
             images, targets = self.augmented(images, labels, generator)
             images = resize(images, self.recipe.sides[epoch])
-            batches = zip(images.split(local), targets.split(local), rows.split(local), strict=True)
+            shown = local * self.recipe.copies
+            batches = zip(images.split(shown), targets.split(shown), rows.split(local), strict=True)
             yield from (batch for step, batch in enumerate(batches, first) if step >= start)
 
     def _gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,6 +87,8 @@ class Batches:
     def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augment uint8 images (n, 3, 32, 32) and labels (n,), a chunk that `epoch` mirrored and cuts into batches."""
         images = self.pipeline(images, generator)
+        if self.recipe.regmixup_alpha:
+            return self._beside_mixed(images, labels, generator)
         mixes = [(mix, alpha) for mix, alpha in ((mixup, self.recipe.mixup_alpha), (cutmix, self.recipe.cutmix_alpha))
                  if alpha]  # fmt: skip
         if not mixes:
@@ -93,6 +97,16 @@ class Batches:
         parts = zip(mixes, images.split(size), labels.split(size), strict=False)
         mixed = [mix(x, y, alpha, classes=self.classes, generator=generator) for (mix, alpha), x, y in parts]
         return tuple(torch.cat(part) for part in zip(*mixed, strict=True))
+
+    def _beside_mixed(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Each batch as it is, followed by the same batch mixed, whose loss RegMixup adds; twice as many images."""
+        local = self.recipe.batch_size // self.world.size
+        parts = []
+        for x, y in zip(images.split(local), labels.split(local), strict=True):
+            parts.append((x, F.one_hot(y, self.classes).float()))
+            parts.append(mixup(x, y, self.recipe.regmixup_alpha, classes=self.classes, generator=generator))
+        mixed, targets = (torch.cat(part) for part in zip(*parts, strict=True))
+        return mixed.contiguous(memory_format=torch.channels_last), targets
 
 
 def _place(images: Tensor, device: torch.device) -> Tensor:

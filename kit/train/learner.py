@@ -112,6 +112,7 @@ class Learner:
             logits = self.forward(images)
         logits = logits.float()
         loss = F.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
+        loss = loss * self.recipe.copies  # RegMixup adds two mean losses; this is the mean over both batches
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
