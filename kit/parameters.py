@@ -74,6 +74,11 @@ class BenchSettings:
 
 OTHER_RULES: dict[str, Rule] = rules_of(Settings) | {"recipe": Rule("a row of RECIPES", str, choices=tuple(RECIPES))}
 EVERY_RULE = RULES | OTHER_RULES
+MARKDOWN_HEAD = """# Parameters
+
+The same word means the same thing in every notebook (`papermill -p name value`) and command (`--name value`).
+Written by `python -m kit.parameters > .github/PARAMETERS.md`."""
+MARKDOWN_COLUMNS = ("| parameter | meaning | values | default | notebooks |", "|---|---|---|---|---|")
 AUGMENTING = ("augment", "cutout", "jitter", "rotation", "mixup_alpha", "cutmix_alpha", "regmixup_alpha", "erase",
               "skip_easy", "split", "seed")  # fmt: skip
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
@@ -221,3 +226,26 @@ def as_arguments(settings: Settings, notebook: str) -> list[str]:
     """The command line that gives `settings` again."""
     values = vars(settings) | settings.recipe.as_dict() | {"recipe": settings.recipe_name}
     return [f"--{name}={values[name]}" for name in NOTEBOOKS[notebook]]
+
+
+def as_markdown() -> str:
+    """The tables of .github/PARAMETERS.md: every notebook parameter with its meaning, values, default and notebooks."""
+    defaults = {f.name: f.default for f in fields(Settings)}
+    parts = [MARKDOWN_HEAD]
+    for heading in dict.fromkeys(rule.heading for rule in EVERY_RULE.values()):
+        rows = []
+        for name, rule in EVERY_RULE.items():
+            notebooks = ", ".join(notebook for notebook, names in NOTEBOOKS.items() if name in names)
+            default = (
+                "the recipe's" if name in RULES else "the data's own" if name == "recipe" else repr(defaults[name])
+            )
+            if rule.heading == heading and notebooks:
+                cells = (f"`{name}`", rule.meaning, rule.allowed(), default, notebooks)
+                rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        if rows:
+            parts.append("\n".join([f"## {heading.capitalize()}", "", *MARKDOWN_COLUMNS, *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

@@ -196,3 +196,12 @@ def test_many_averaged_runs_have_a_name_that_a_file_system_takes():
     one, other = submission_path([Run(name) for name in names]), submission_path([Run(name) for name in names[:-1]])
     assert len(one.name) < 120 and one.name.startswith(names[0]) and one.name != other.name
     assert submission_path([Run("a"), Run("b")]).name == "a+b.csv"
+
+
+@pytest.mark.parametrize("classes", [5, 100])
+def test_a_balanced_set_of_any_number_of_classes_is_likely(classes, recwarn):
+    names = [f"class {number}" for number in range(classes)]
+    warn_of_unlikely_labels(torch.arange(classes).repeat(100), names)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="class 0 is predicted on"):
+        warn_of_unlikely_labels(torch.zeros(1000, dtype=torch.int64), names)

@@ -1,4 +1,4 @@
-"""`python -m kit.ablation`: rewrite the README's block of results from the records in notebooks/results/."""
+"""`python -m kit.ablation`: rewrite the tables in notebooks/results/README.md from the records beside it."""
 
 import argparse
 import sys

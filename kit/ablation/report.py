@@ -1,6 +1,6 @@
-"""The ablation in Markdown: the paper's tables beside our repetitions of them, for the notebook and the README.
+"""The ablation in Markdown: the paper's tables beside our repetitions of them, for the notebook and results/README.md.
 
-`python -m kit.ablation` rewrites the README's block of results from the records in notebooks/results/.
+`python -m kit.ablation` rewrites the block of tables in notebooks/results/README.md from the records beside it.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from kit.errors import KitError
 from kit.run import Run
 from kit.system import files
 
-README = RESULTS.parent.parent / "README.md"
+README = RESULTS / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 INTRODUCTION = """\
 Written by `python -m kit.ablation` from the records in [notebooks/results](notebooks/results): our accuracies on the

@@ -9,7 +9,7 @@ import pandas as pd
 if TYPE_CHECKING:  # this room is imported without torch, so that the command line answers at once
     from torch import Tensor
 
-FEWEST, MOST = 0.07, 0.14  # shares of the predictions that a class of a balanced test set is expected to get
+FEWEST, MOST = 0.7, 1.4  # times the fair share of a class in a balanced set
 MEAN_SHIFT = 0.06  # of the range 0..1: natural photos stay below it, a wrong layout or scale does not
 SPREAD_RATIO = 1.35  # largest ratio, in either direction, of the test images' deviation or roughness to training's
 
@@ -30,7 +30,7 @@ def warn_of_unlikely_labels(labels: "Tensor", classes: Sequence[str]) -> pd.Seri
     """
     counts = labels.bincount(minlength=len(classes)).tolist()
     for name, count in zip(classes, counts, strict=True):
-        if not FEWEST <= count / len(labels) <= MOST:
+        if not FEWEST <= count * len(classes) / len(labels) <= MOST:
             warnings.warn(
                 f"{name} is predicted on {100 * count / len(labels):.1f} % of the images, where a balanced set has "
                 f"about {100 / len(classes):.0f} %: check the images' layout and normalisation", stacklevel=2,
