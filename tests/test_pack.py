@@ -52,7 +52,7 @@ def test_the_pack_holds_what_graders_ask_for(handed_in):
     assert {"kit/__main__.py", "kit/analysis/leaderboard.csv", "runs/digits/config.json", "runs/digits/train.ipynb",
             "runs/digits/model.safetensors", "submissions/digits.csv", "submissions/digits.json", "train.py",
             "predict.py", "requirements.txt", "README.md"} <= names  # fmt: skip
-    assert not any("checkpoint" in name or "__pycache__" in name for name in names)
+    assert not any("checkpoint.pt" in name or "__pycache__" in name for name in names)
     assert f"torch=={torch.__version__.split('+')[0]}\n" in pinned
     assert set(manifest["files"]) == names - {"manifest.json"}
     assert all(re.fullmatch("[0-9a-f]{64}", each) for each in (manifest["csv_sha256"], manifest["test_file_sha256"]))
