@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from kit import bench, parameters, sweep
 from kit.errors import KitError
 from kit.parameters import STEPS
+from kit.system import progress
 from kit.system.interrupt import Stopped
 
 SWEEP_OPTIONS = ("--table", "--rows", "--seeds", "--arch-scale", "--jobs", "--keep", "--push", "--dry-run")
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _refuse_old_spelling(arguments)
         options = parser.parse_args(arguments)
+        if options.quiet:
+            os.environ[progress.QUIET] = "1"  # for the notebooks that this process starts, too
         options.command(options)
     except KitError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.add_argument("--quiet", action="store_true", help="show no progress")
         sub.set_defaults(command=command)
         return sub
 

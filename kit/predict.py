@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kit.augment import normalize
 from kit.errors import KitError
 from kit.model import PARAMETER_BUDGET, count_parameters
+from kit.system import progress
 from kit.system.precision import autocast, default_device
 from kit.views import ADAPTIVE, views_of
 
@@ -51,7 +52,8 @@ def predict(
     answers = _adaptive_mean if str(tta) == ADAPTIVE else _mean_over_views
     device, batch_size = _placed(images, device, batch_size)
     with evaluating(model, device), autocast(device, amp):
-        logits = [answers(model, _prepared(b, device), views) for b in images.split(batch_size)]
+        batches = progress.over(images.split(batch_size), "predicting", "batches")
+        logits = [answers(model, _prepared(b, device), views) for b in batches]
     return _finite(torch.cat(logits).cpu())
 
 

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from torch import nn
 
 from kit.run import Run
+from kit.system import progress
 from kit.system.locks import Lock
 from kit.train.learner import Learner
 from kit.train.selection import Selection
@@ -74,18 +74,26 @@ class RunLog:
         state = {k: v.clone() for k, v in model.state_dict().items()}
         self._pending[which] = {"epoch": len(self.rows), "state": state}
 
+    def seconds_left(self, share: float) -> float:
+        """Time that the rest of the run takes at the pace of this session, evaluation included.
+
+        Args:
+            share: how much of the epoch at work is over, 0 to 1.
+        """
+        now = len(self.rows)
+        begun = share * self.work[now] if now < len(self.work) else 0.0  # PFLOP of the epoch at work
+        worked = sum(self.work[self._first_row : now]) + begun
+        return (time.monotonic() - self._began) / max(worked, 1e-12) * (sum(self.work[now:]) - begun)
+
     def print_row(self) -> None:
         """Print the last epoch with the time left, below a heading once per session."""
-        row, epochs, now = self.rows[-1], len(self.work), len(self.rows)
-        if now - self._first_row == 1:
-            print(HEAD, flush=True)
-        pace = (time.monotonic() - self._began) / sum(self.work[self._first_row : now])  # seconds per PFLOP
-        left = pace * sum(self.work[now:])
-        print(
+        row, epochs = self.rows[-1], len(self.work)
+        if len(self.rows) - self._first_row == 1:
+            progress.say(HEAD)
+        progress.say(
             f"{row['epoch']:4}/{epochs:<4}{row['lr']:9.5f}{row['train_loss']:12.4f}{row['train_accuracy']:9.2f}"
             f"{row['validation_loss']:11.4f}{row['validation_accuracy']:9.2f}{row['grad_norm']:11.3f}"
-            f"{row['images_per_second']:10,.0f}{timedelta(seconds=round(left))!s:>11}",
-            flush=True,
+            f"{row['images_per_second']:10,.0f}{progress.clock(self.seconds_left(0)):>11}"
         )
 
     def save(self, learner: Learner, selection: Selection) -> None:

@@ -15,7 +15,7 @@ from kit.model import check_budget, count_parameters, draft
 from kit.predict import predict
 from kit.recipe import Recipe
 from kit.run import Run, describe_machine
-from kit.system import files, locks
+from kit.system import files, locks, progress
 from kit.system.allocator import freed_memory_kept
 from kit.system.interrupt import Stopped, StopRequest
 from kit.system.precision import default_device, precision
@@ -26,6 +26,7 @@ from kit.train.learner import Learner
 from kit.train.log import RunLog
 from kit.train.mending import clear_damages, damages, rebuild_weights
 from kit.train.selection import Selection
+from kit.train.watch import watched
 
 CHECKPOINT_SECONDS = 120.0  # the most that a killed run loses
 EPOCH_SECONDS = 20.0  # epochs that end closer together than this share a checkpoint
@@ -89,7 +90,8 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
     """Train until the last epoch is over; False where max_hours came first."""
     world, epochs, selection = learner.world, learner.recipe.epochs, batches.selection
     for epoch in range(len(log.rows), epochs):  # rows, not steps: a stop may come after an epoch's last step
-        for images, targets, rows in batches.epoch(epoch, start=selection.steps_into(epoch, learner.steps)):
+        left = batches.epoch(epoch, start=selection.steps_into(epoch, learner.steps))
+        for images, targets, rows in watched(left, learner, log, selection.steps, epoch):
             logits = learner.step(images, targets)
             selection.record(rows, logits, targets)
 
@@ -205,7 +207,7 @@ def _say_how_to_go_on(log: RunLog, learner: Learner, selection: Selection, epoch
         f"everything is saved in {log.run.folder}: run the same command again to go on"
     )
     if learner.world.leads:
-        print(message, flush=True)
+        progress.say(message)
     if stop.signum is not None:
         raise Stopped(message, stop.signum)
     return False

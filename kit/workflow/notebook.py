@@ -1,5 +1,6 @@
 """Run the notebooks headlessly, in order, through papermill."""
 
+import io
 import logging
 import os
 import signal
@@ -21,7 +22,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from kit.errors import KitError
-from kit.system import files
+from kit.system import files, progress
 from kit.system.machine import environment_of_child
 from kit.system.paths import ROOT
 
@@ -38,7 +39,9 @@ def notebook_path(name: str) -> Path:
     return path
 
 
-def execute(name: str, parameters: Mapping[str, Any], output: str | Path, log: TextIO | None = None) -> Path:
+def execute(
+    name: str, parameters: Mapping[str, Any], output: str | Path, log: TextIO | io.TextIOBase | None = None
+) -> Path:
     """Run a notebook and leave the executed copy at `output`, also if it fails.
 
     SIGTERM and SIGINT reach the notebook's kernel, where a training saves and ends.
@@ -97,7 +100,9 @@ class OwnKernelManager(AsyncKernelManager):
 
     async def start_kernel(self, **arguments: Any) -> None:
         """Start the kernel, which finds this kit; heed signals from then on if this is the main thread."""
-        await super().start_kernel(**{"env": environment_of_child(), **arguments})
+        environment = environment_of_child()
+        environment.pop("JPY_SESSION_NAME", None)  # this kernel's notebook is open nowhere
+        await super().start_kernel(**{"env": environment, **arguments})
         if threading.current_thread() is threading.main_thread():
             heeded = [s for s in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(s) is not signal.SIG_IGN]
             self._previous = {signum: signal.signal(signum, self._pass_on) for signum in heeded}
@@ -131,8 +136,32 @@ def _quiet() -> Iterator[None]:
             os.close(screen)
 
 
+class Stream(io.StringIO):
+    """Prints what a notebook prints, indented below its name, as it comes.
+
+    Args:
+        everything: False prints the lines of progress alone, which begin with three dots.
+
+    Attributes:
+        begun: whether a line was printed.
+    """
+
+    def __init__(self, everything: bool):
+        super().__init__()
+        self._everything, self._rest, self.begun = everything, "", False
+
+    def write(self, text: str) -> int:
+        """Print the lines that are whole by now."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip() and (self._everything or line.startswith("...")):
+                print("" if self.begun else "\n", f"  {line}", sep="", flush=True)
+                self.begun = True
+        return len(text)
+
+
 def execute_all(names: list[str], parameters: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Run notebooks in order, a line each, stopping at the first failure.
+    """Run notebooks in order, stopping at the first failure: a line each, with the train notebook's rows as they come.
 
     Args:
         names: which notebooks.
@@ -146,10 +175,12 @@ def execute_all(names: list[str], parameters: Mapping[str, Mapping[str, Any]], f
     for name in names:
         began = time.monotonic()
         print(f"{name:18}", end="", flush=True)
+        stream = None if progress.quiet() else Stream(everything=name == "train")
         try:
-            done.append(execute(name, parameters.get(name, {}), folder / f"{name}.ipynb"))
+            done.append(execute(name, parameters.get(name, {}), folder / f"{name}.ipynb", log=stream))
         except KitError:
             print("failed", flush=True)
             raise
-        print(f"{time.monotonic() - began:5.0f} s   {done[-1]}", flush=True)
+        again = f"{name:18}" if stream and stream.begun else ""
+        print(f"{again}{time.monotonic() - began:5.0f} s   {done[-1]}", flush=True)
     return done

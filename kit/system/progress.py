@@ -1,0 +1,198 @@
+"""Progress of long work, shown where somebody looks.
+
+- A terminal, or a notebook that is open in a browser or an editor: one tqdm bar, drawn twice a second.
+- Everywhere else (papermill, CI, Kaggle's batch kernels, output into a file): a plain line, the first after 10 s, then
+  at most every 30 s; other lines that go through `say` count as well.
+
+KIT_QUIET=1 silences both. Only the outermost of nested works is shown.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from datetime import timedelta
+from typing import Any, TypeVar
+
+QUIET = "KIT_QUIET"
+FIRST_SECONDS, LINE_SECONDS = 10.0, 30.0
+BAR_SECONDS = 0.5
+
+Item = TypeVar("Item")
+Note = str | Callable[[], str]
+_open: list["Progress"] = []
+_last_line = -LINE_SECONDS  # when this process last printed a line, by time.monotonic()
+
+
+class Progress:
+    """How far one piece of work is; a context manager.
+
+    Args:
+        title: what is done, such as "predicting".
+        total: number of units; None if nobody knows it.
+        unit: what is counted, such as "images".
+        done: units that an earlier session did.
+    """
+
+    def __init__(self, title: str, total: int | None, unit: str, done: int = 0):
+        self.title, self.total, self.unit, self.done = title, total, unit, done
+        self._first = done
+
+    def __enter__(self) -> "Progress":
+        self._began = time.monotonic()
+        self._display = _display(self)
+        self._due = self._display.first_due(self._began) if self._display else float("inf")
+        _open.append(self)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        _open.remove(self)
+        if self._display:
+            self._display.close()
+
+    def advance(self, units: int = 1, note: Note = "") -> None:
+        """Count `units` more, and show the state if it is time to.
+
+        Args:
+            units: how many.
+            note: what to show beside the count; a function is called only if it is shown, a few times a minute.
+        """
+        self.done += units
+        if not self._display:
+            if _open and _open[0] is not self:
+                _open[0].advance(0)
+        elif (now := time.monotonic()) >= self._due:
+            words = note() if callable(note) else note
+            self._display.show(words)
+            self._due = self._display.next_due(now)
+
+    @property
+    def seconds(self) -> float:
+        """Time since the work began, in this session."""
+        return time.monotonic() - self._began
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time that the rest takes at the pace of this session; None if that cannot be said yet."""
+        worked = self.done - self._first
+        return self.seconds / worked * max(self.total - self.done, 0) if self.total and worked else None
+
+    def words(self, note: str) -> str:
+        """The state as one line."""
+        of = f" of {self.total:,}" if self.total else ""
+        left = self.seconds_left
+        parts = [
+            f"{self.title}: {self.done:,}{of} {self.unit}",
+            note,
+            f"{clock(left)} left" if left is not None else "",
+        ]
+        return ", ".join(filter(None, parts))
+
+
+def over(items: Iterable[Item], title: str, unit: str, total: int | None = None) -> Iterator[Item]:
+    """Hand on `items`, and show how many are done."""
+    with Progress(title, len(items) if total is None and isinstance(items, Sized) else total, unit) as work:
+        for item in items:
+            yield item
+            work.advance()
+
+
+def say(text: str) -> None:
+    """Print a line at once, above the bar if there is one."""
+    global _last_line
+    _last_line = time.monotonic()
+    if _open and isinstance(bar := _open[0]._display, _Bar) and bar.drawn:
+        bar.drawn.write(text)
+    else:
+        print(text, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def quiet() -> bool:
+    """Whether progress is silenced, by `--quiet` or by KIT_QUIET."""
+    return os.environ.get(QUIET, "0") not in ("", "0")
+
+
+def in_open_notebook() -> bool:
+    """Whether this is the kernel of a notebook that somebody has open: Jupyter, VS Code, Colab or Kaggle's editor."""
+    if not _in_kernel():
+        return False
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return bool(
+        os.environ.get("JPY_SESSION_NAME")
+        or os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Interactive"
+        or "google.colab" in sys.modules
+        or "__vsc_ipynb_file__" in getattr(shell, "user_ns", {})
+    )
+
+
+def _in_kernel() -> bool:
+    """Whether this process is a notebook's kernel, which importing ipykernel alone does not make it."""
+    module = sys.modules.get("ipykernel.kernelapp")
+    return module is not None and module.IPKernelApp.initialized()
+
+
+def _display(work: Progress) -> "_Bar | _Lines | None":
+    if _open or quiet():
+        return None
+    if in_open_notebook() or (not _in_kernel() and sys.stderr.isatty()):
+        return _Bar(work)
+    return _Lines(work)
+
+
+class _Bar:
+    """A tqdm bar, made once the work has taken half a second."""
+
+    def __init__(self, work: Progress):
+        self.work, self.drawn = work, None  # type: Progress, Any
+
+    def first_due(self, now: float) -> float:
+        return now + BAR_SECONDS
+
+    next_due = first_due
+
+    def show(self, note: str) -> None:
+        if self.drawn is None:
+            self.drawn = _tqdm()(total=self.work.total, desc=self.work.title, unit=f" {self.work.unit}", leave=False,
+                                 initial=self.work._first, dynamic_ncols=True, mininterval=0)  # fmt: skip
+        self.drawn.set_postfix_str(note, refresh=False)
+        self.drawn.update(self.work.done - self.drawn.n)
+        self.drawn.refresh()
+
+    def close(self) -> None:
+        if self.drawn is not None:
+            self.drawn.close()
+
+
+def _tqdm() -> Any:
+    """tqdm's widget in notebooks that have ipywidgets, its text elsewhere."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+    return tqdm
+
+
+class _Lines:
+    """A plain line now and then."""
+
+    def __init__(self, work: Progress):
+        self.work = work
+
+    def first_due(self, now: float) -> float:
+        return max(now + FIRST_SECONDS, _last_line + LINE_SECONDS)
+
+    def next_due(self, _now: float) -> float:
+        return _last_line + LINE_SECONDS
+
+    def show(self, note: str) -> None:
+        if time.monotonic() >= _last_line + LINE_SECONDS:  # nothing else was printed meanwhile
+            say(f"... {self.work.words(note)}")
+
+    def close(self) -> None:
+        """Nothing to take away."""

@@ -1,0 +1,91 @@
+"""Progress of long work: rarely where nobody watches, a bar where somebody does, nothing when silenced."""
+
+import torch
+
+from kit.system import progress
+from kit.train.learner import Learner
+from kit.train.watch import LateTotals
+from kit.workflow.notebook import Stream
+
+
+class Clock:
+    """Time that passes only when told."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(progress, "_last_line", -progress.LINE_SECONDS)
+
+    def work(self, seconds, steps=1000, note=""):
+        """Do the steps in so many seconds."""
+        with progress.Progress("work", steps, "steps") as work:
+            for _ in range(steps):
+                self.now += seconds / steps
+                work.advance(1, note)
+
+
+def test_the_first_line_comes_after_ten_seconds_and_the_next_after_thirty(monkeypatch, capsys):
+    clock = Clock(monkeypatch)
+    clock.work(9)
+    assert capsys.readouterr().out == ""
+    clock.work(100, steps=100)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "... work: 10 of 100 steps, 0:01:30 left"
+    assert [line.split(" of ")[0].split()[-1] for line in lines] == ["10", "40", "70", "100"]
+
+
+def test_rows_put_off_the_next_line_and_notes_are_made_only_to_be_shown(monkeypatch, capsys):
+    clock, made = Clock(monkeypatch), []
+    for _ in range(10):
+        clock.work(12, note=lambda: made.append(1) or "note")
+        progress.say("row")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.count("row") == 10 and len(lines) == 11 and len(made) == 1
+
+
+def test_nested_work_shows_the_outermost_alone(monkeypatch, capsys):
+    clock = Clock(monkeypatch)
+    with progress.Progress("outer", 2, "parts") as outer:
+        clock.work(41)
+        outer.advance()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all(line.startswith("... outer: 0 of 2 parts") for line in lines)
+
+
+def test_quiet_silences_progress_and_no_rows(monkeypatch, capsys):
+    monkeypatch.setenv(progress.QUIET, "1")
+    clock = Clock(monkeypatch)
+    clock.work(100)
+    progress.say("row")
+    assert capsys.readouterr().out == "row\n"
+
+
+def test_a_terminal_gets_one_bar_that_leaves_nothing_behind(monkeypatch, capsys):
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    Clock(monkeypatch).work(5, note="note")
+    out, err = capsys.readouterr()
+    assert out == "" and "work" in err and "note" in err and err.endswith("\r")
+
+
+def test_over_hands_on_every_item_and_closes_when_left_early():
+    assert list(progress.over([1, 2, 3], "work", "items")) == [1, 2, 3]
+    for _ in progress.over([1, 2, 3], "work", "items"):
+        break
+    assert progress._open == []
+
+
+def test_totals_on_a_cpu_are_mean_loss_and_accuracy(digits_recipe):
+    learner = Learner(digits_recipe, 10, [1], torch.device("cpu"))
+    assert LateTotals(learner).words() == ""
+    learner.totals += torch.tensor([8.0, 1, 4, 0, 0])
+    assert LateTotals(learner).words() == "loss 2.0000, 25.00 %, "
+
+
+def test_kit_run_streams_the_rows_of_train_and_only_the_progress_of_others(capsys):
+    train, other = Stream(everything=True), Stream(everything=False)
+    train.write("   1/2  row\n   2/2")
+    train.write("  row\n\n")
+    other.write("a table\n... predicting: 3 of 9 batches\n")
+    expected = "\n     1/2  row\n     2/2  row\n\n  ... predicting: 3 of 9 batches\n"
+    assert capsys.readouterr().out == expected
+    assert train.begun and other.begun
