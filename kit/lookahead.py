@@ -68,7 +68,7 @@ class Lookahead(torch.optim.Optimizer):
         self.k, self.alpha, self.pullback_momentum = int(k), float(alpha), pullback_momentum
         self.counter = 0  # inner steps since the slow weights last moved
         self._versions: dict[Tensor, int] = {}
-        self._at_slow_weights = False
+        self._at_slow_weights = self._prepared = False
         # The base class empties `param_groups` and adds each group again, which takes the slow weights.
         super().__init__(optimizer.param_groups, optimizer.defaults)
 
@@ -94,14 +94,36 @@ class Lookahead(torch.optim.Optimizer):
         Args:
             closure: Evaluates the model again and returns the loss, for inner optimizers that need it.
         """
-        self._require_fast_weights()
-        self._follow_parameters()
+        if not self._prepared:
+            self.prepare_step()
         loss = self.optimizer.step(closure)
         self.counter += 1
         if self.counter >= self.k:
             self._synchronize()
         self._note_versions(self._parameters())
+        self._prepared = False
         return loss
+
+    @property
+    def ends_cycle(self) -> bool:
+        """Whether the next step is the last of its cycle, in which the slow weights move."""
+        return self.counter + 1 >= self.k
+
+    def prepare_step(self) -> None:
+        """Do the host's part of the next `step` now; `step` does it by itself if this was not called.
+
+        A CUDA graph that records `step` after this call holds the device's part alone. Record one graph of a step
+        that ends a cycle and one of any other; before each replay call this, choose the graph by `ends_cycle`, and call
+        `count_replayed_step` afterwards.
+        """
+        self._require_fast_weights()
+        self._follow_parameters()
+        self._prepared = True
+
+    def count_replayed_step(self) -> None:
+        """Count a step that a CUDA graph has run."""
+        self.counter = 0 if self.ends_cycle else self.counter + 1
+        self._prepared = False
 
     @torch.no_grad()
     def _synchronize(self) -> None:
@@ -231,7 +253,7 @@ class Lookahead(torch.optim.Optimizer):
     def __setstate__(self, state: dict) -> None:
         # The base class also comes here when it loads, with groups: those are the inner optimizer's to load.
         super().__setstate__({name: value for name, value in state.items() if name != "param_groups"})
-        self._at_slow_weights = False
+        self._at_slow_weights = self._prepared = False
         self._versions = {}  # what is written to the parameters before the next step belongs to the restoring
 
     def __repr__(self) -> str:

@@ -12,6 +12,10 @@ from kit.errors import KitError
 from kit.model import FORMS, Architecture, parse, sizes
 from kit.rules import REGULARIZATION, Rule, rules_of, setting
 
+OPTIMIZERS = {  # by name, the module of kit/train/ that builds it
+    "sgd": "sgd", "nesterov": "sgd", "adam": "adam", "adamw": "adam", "muon": "muon",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -31,7 +35,7 @@ class Recipe:
     dropout: float = setting(0.0, "probability between the two convolutions of a block", low=0, high=1, open_high=True,
                              heading=REGULARIZATION)  # fmt: skip
     batch_size: int = setting(128, "images per step, over all GPUs together", low=1)
-    optimizer: str = setting("sgd", "the optimizer", choices=("sgd", "nesterov", "adam", "adamw", "muon"))
+    optimizer: str = setting("sgd", "the optimizer", choices=tuple(OPTIMIZERS))
     lr: float = setting(0.1, "highest learning rate", low=0, open_low=True)
     momentum: float = setting(
         0.9, "momentum of SGD and of muon's filters, or beta1 of Adam", low=0, high=1, open_high=True

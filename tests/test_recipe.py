@@ -13,7 +13,9 @@ from kit.errors import KitError
 from kit.lookahead import Lookahead
 from kit.model.resnet import build
 from kit.recipe import RECIPES, RULES, Recipe, recipe_named
-from kit.train.optimizers import build_ema, build_optimizer, build_schedule, lr_factor
+from kit.train.averages import build_ema
+from kit.train.optimizers import build_optimizer
+from kit.train.schedule import Schedule, lr_factor
 
 
 def test_the_default_is_the_paper_s_final_configuration():
@@ -30,7 +32,7 @@ def test_every_row_builds_its_network_optimizer_and_pipeline():
     for name, recipe in RECIPES.items():
         network = build(recipe.architecture)
         optimizer = build_optimizer(recipe, network)
-        build_schedule(recipe, optimizer, [10] * recipe.epochs)
+        Schedule(recipe, optimizer, [10] * recipe.epochs)
         assert Pipeline.from_words(recipe.augment, cutout=recipe.cutout) is not None, name
 
 

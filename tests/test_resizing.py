@@ -96,5 +96,7 @@ def test_the_arithmetic_of_a_pooled_network_at_24_pixels_by_hand():
 
 def test_a_history_begun_before_a_column_existed_goes_on(tmp_path):
     run = Run(tmp_path / "older")
-    run.save_history([{"epoch": 1, "lr": 0.1}, {"epoch": 2, "lr": 0.2, "pflop": 0.5}])
+    row = {"lr": 0.1, "train_loss": 1.0, "train_accuracy": 50.0, "validation_loss": 1.0, "validation_accuracy": 50.0,
+           "gradient_norm": 1.0, "seconds": 1.0, "images_per_second": 10.0}  # fmt: skip
+    run.save_history([{"epoch": 1} | row, {"epoch": 2, "pflop": 0.5} | row])
     assert run.history["pflop"].isna().tolist() == [True, False] and run.history["epoch"].tolist() == [1, 2]

@@ -103,7 +103,7 @@ def test_short_runs_have_whole_epochs_too(epochs, steps):
 def test_what_cannot_be_selected_is_refused():
     with pytest.raises(KitError, match="batch_size has to be at most the 65 training images of an epoch, not 80"):
         selection(RECIPE.replace(batch_size=80))
-    with pytest.raises(KitError, match="mixed images have not"):
+    with pytest.raises(KitError, match="skip_easy needs a loss per image"):
         RECIPE.replace(mixup_alpha=0.2)
     with pytest.raises(KitError, match="skip_easy has to be"):
         RECIPE.replace(skip_easy=0.7)

@@ -27,10 +27,10 @@ def profile_step(learner: Learner, batches: Batches, path: str | Path, rows: int
     cuda = learner.device.type == "cuda"
     steps = list(islice(_endless(batches), WARM_UP + 1))
     for batch in steps[:WARM_UP]:
-        learner.step(*batch[:2])
+        learner.step(*batch)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities) as profiler:
-        learner.step(*steps[WARM_UP][:2])
+        learner.step(*steps[WARM_UP])
         if cuda:
             torch.cuda.synchronize(learner.device)
     order = "self_cuda_time_total" if cuda else "self_cpu_time_total"

@@ -73,7 +73,7 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         parts = split(dataset, recipe.split, recipe.seed)
         batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device, world)
         selection = batches.selection
-        learner = Learner(recipe, len(dataset.classes), selection.steps, device, amp, compile, world)
+        learner = Learner(recipe, len(dataset.classes), selection.steps, device, amp, compile, world, selection)
         learner.fit_stem(_spread(parts.train_images, STEM_IMAGES))
         log = _continued(run, learner, selection, resume, owner)
         if world.leads:
@@ -92,8 +92,7 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
     for epoch in range(len(log.rows), epochs):  # rows, not steps: a stop may come after an epoch's last step
         left = batches.epoch(epoch, start=selection.steps_into(epoch, learner.steps))
         for images, targets, rows in watched(left, learner, log, selection.steps, epoch):
-            logits = learner.step(images, targets)
-            selection.record(rows, logits, targets)
+            learner.step(images, targets, rows)
 
             if world.size == 1 or learner.steps % AGREE_STEPS == 0:
                 if world.any(stop.reason is not None):
@@ -104,7 +103,7 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
 
         learner.share_buffers()
         selection.end_epoch()
-        row = {"lr": learner.schedule.get_last_lr()[0]} | _finite(learner.take_totals(), epoch + 1)
+        row = {"lr": learner.rate} | _finite(learner.take_totals(), epoch + 1)
         log.end_training_of_epoch()
         if world.leads:
             with learner.weights_to_judge() as model:
@@ -240,6 +239,7 @@ def _finish(learner: Learner, batches: Batches, parts: Split, log: RunLog) -> No
         "parameters": count_parameters(learner.model),
         "pflop": sum(log.work),
         "compiled": learner.compiled,
+        "captured": learner.captured,
         "train_seconds": sum(row["seconds"] for row in log.rows),
         "wall_seconds": log.wall_seconds,
     }

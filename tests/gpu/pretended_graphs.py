@@ -61,6 +61,8 @@ class PretendedGraph:
 
 
 def _written(func, args, kwargs) -> list[Tensor]:
+    if func._schema.name in ("aten::native_batch_norm", "aten::_native_batch_norm_legit"):  # its schema does not say so
+        return [x for x in args[3:5] if isinstance(x, Tensor)]
     if not func._schema.is_mutable:
         return []
     found = []
@@ -68,6 +70,4 @@ def _written(func, args, kwargs) -> list[Tensor]:
         if argument.alias_info is not None and argument.alias_info.is_write:
             value = args[index] if index < len(args) else kwargs.get(argument.name)
             found += [x for x in tree_flatten(value)[0] if isinstance(x, Tensor)]
-    if func._schema.name in ("aten::native_batch_norm", "aten::_native_batch_norm_legit"):
-        found += [x for x in args[3:5] if isinstance(x, Tensor)]
     return found

@@ -3,13 +3,16 @@
 import pytest
 import torch
 from pretended_gpu import CUDA, PretendedGpu
+from pretended_graphs import PretendedGraph
 
 from kit.errors import KitError
 from kit.parameters import check_cell
 from kit.recipe import RECIPES
 from kit.system.precision import default_device, precision
 from kit.train.batches import Batches
+from kit.train.distributed import ALONE
 from kit.train.learner import Learner
+from kit.train.selection import Selection
 
 pytestmark = pytest.mark.skipif(
     torch.version.cuda is None or torch.cuda.is_available(), reason="needs a CUDA build of torch, and no GPU"
@@ -33,17 +36,18 @@ def images_and_labels(count=640):
     return torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8), torch.randint(10, (count,))
 
 
-@pytest.mark.parametrize("capability", [BF16], ids=["bf16"])
+@pytest.mark.parametrize("capability", [BF16, T4], ids=["bf16", "fp16"])
 @pytest.mark.parametrize("row", ROWS)
 def test_the_host_never_waits_inside_an_epoch(row, capability):
     images, labels = images_and_labels()
     with PretendedGpu(capability) as gpu:
         batches = Batches(images, labels, recipe_of(row), 10, CUDA)
-        learner = Learner(batches.recipe, 10, batches.selection.steps, CUDA, "auto", "off")
-        learner.step(*next(batches.epoch(0))[:2])  # GradScaler makes its scale
-        gpu.waits.clear()
-        for x, y, rows in batches.epoch(0):
-            batches.selection.record(rows, learner.step(x, y), y)
+        selection = batches.selection
+        learner = Learner(batches.recipe, 10, selection.steps, CUDA, "auto", "off", selection=selection)
+        for step, batch in enumerate(batches.epoch(0)):
+            if step == 3:  # GradScaler has its scale, and what follows is captured
+                gpu.waits.clear()
+            learner.step(*batch)
     assert not gpu.waits
 
 
@@ -65,3 +69,52 @@ def test_bfloat16_is_refused_without_its_tensor_cores():
         check_cell("train", {"data": "digits", "amp": "bf16"}, set())
     with PretendedGpu((8, 0)):
         assert precision(CUDA, "bf16") == torch.bfloat16
+
+
+CAPTURED = ROWS | {"nesterov": SMALL, "adamw": SMALL, "muon-lookahead": POOLED}
+NOT_ROWS = {
+    "nesterov": {"optimizer": "nesterov", "ema": 0.9},
+    "adamw": {"optimizer": "adamw", "lr": 0.001, "lookahead_k": 0},
+    "muon-lookahead": {"lookahead_k": 3},
+}
+
+
+def tiny(row):
+    if row in NOT_ROWS:
+        base = "quick" if row == "muon-lookahead" else "paper"
+        return RECIPES[base].replace(**CAPTURED[row] | NOT_ROWS[row])
+    return recipe_of(row)
+
+
+def trained(recipe, amp, steps=9, eager=False, between=lambda _learner: None):
+    """A learner after some steps on the pretended GPU, as values on the host, and the learner."""
+    torch.manual_seed(3)
+    images, labels = images_and_labels(64 * steps)
+    batches = Batches(images, labels, recipe.replace(skip_easy=0.0), 10, CUDA)
+    selection = Selection(recipe, len(images), CUDA, ALONE)
+    learner = Learner(recipe, 10, [steps] * recipe.epochs, CUDA, amp, "off", selection=selection)
+    if eager:
+        learner._stepper.captures = False
+    for x, y, rows in batches.epoch(0):
+        learner.step(x, y, rows)
+        between(learner)
+    return learner, selection
+
+
+def values_of(learner, selection):
+    tensors = [*learner.model.state_dict().values(), learner.totals, selection._seen]
+    tensors += [] if learner.ema is None else list(learner.ema.module.state_dict().values())
+    return [tensor.inner.clone() for tensor in tensors]
+
+
+@pytest.mark.parametrize("row, amp, capability", [
+    *((row, "bf16", BF16) for row in CAPTURED), *((row, "fp16", T4) for row in CAPTURED), ("paper", "fp32", BF16),
+])  # fmt: skip
+def test_a_captured_step_is_the_eager_step(row, amp, capability):
+    PretendedGraph.replays = 0
+    with PretendedGpu(capability):
+        captured, eager = (trained(tiny(row), amp, eager=way) for way in (False, True))
+        assert captured[0].captured and PretendedGraph.replays == 6  # after three ordinary steps
+        for ours, theirs in zip(values_of(*captured), values_of(*eager), strict=True):
+            assert torch.equal(ours, theirs)
+        assert captured[0].take_totals() == eager[0].take_totals()

@@ -1,0 +1,139 @@
+"""How a training step runs: in CUDA graphs, with compiled kernels, or operator by operator, whatever works here.
+
+The host needs about 5 ms to launch the 500 kernels of a step one by one; a fast GPU needs 2 ms to run them. A CUDA
+graph records all of them once, from the first convolution to the optimizer, and the host then starts it with one call.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+WARM_UP = 3  # ordinary steps before a graph is recorded: libraries choose their algorithms, optimizers make their state
+TRUSTED_AFTER = 3  # successful steps of one kind, after which no failure is expected any more
+Batch = tuple[Tensor, ...]
+Key = tuple[tuple[torch.Size, ...], bool]  # the shapes of a batch, and whether Lookahead's slow weights move
+
+
+class Work(Protocol):
+    """What a Stepper needs of its learner."""
+
+    compiled: bool
+
+    def work(self, *batch: Tensor) -> Tensor: ...
+    def before_step(self) -> bool: ...
+    def count_replayed_step(self) -> None: ...
+    def remember(self) -> Callable[[], None]: ...
+    def stop_compiling(self) -> None: ...
+
+
+class Graphs:
+    """CUDA graphs of a training step, one for each kind of step.
+
+    A graph works on fixed addresses. The tensors that outlive a step (weights, statistics, optimizer state, totals)
+    must stay where they are; whoever replaces one of them has to drop the graphs.
+    """
+
+    def __init__(self):
+        self._stream, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+        self._inputs: dict[tuple[torch.Size, ...], Batch] = {}
+        self._graphs: dict[Key, tuple[torch.cuda.CUDAGraph, Batch, Tensor]] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._graphs
+
+    def warm_up(self, work: Callable[..., Tensor], batch: Batch) -> Tensor:
+        """An ordinary step on the stream that will record: autograd remembers the stream of each gradient."""
+        current = torch.cuda.current_stream()
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            logits = work(*batch)
+        current.wait_stream(self._stream)
+        return logits
+
+    def record(self, key: Key, work: Callable[..., Tensor], batch: Batch) -> None:
+        """Record `work` on copies of the batch; the device does nothing yet."""
+        inputs = self._inputs.setdefault(key[0], tuple(tensor.clone() for tensor in batch))
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            logits = work(*inputs)
+        self._graphs[key] = graph, inputs, logits
+
+    def replay(self, key: Key, batch: Batch) -> Tensor:
+        """Run a recorded step on `batch`; the logits are valid until the next replay."""
+        graph, inputs, logits = self._graphs[key]
+        for static, tensor in zip(inputs, batch, strict=True):
+            static.copy_(tensor, non_blocking=True)
+        graph.replay()
+        return logits
+
+
+class Stepper:
+    """Runs the steps of a learner, and goes on in a plainer way if a faster one fails.
+
+    Attributes:
+        captures: whether CUDA graphs are used.
+
+    Args:
+        learner: what to run.
+        captures: whether to try CUDA graphs, which need one GPU to itself.
+    """
+
+    def __init__(self, learner: Work, captures: bool):
+        self._learner, self.captures = learner, captures
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all graphs: tensors that they use were replaced."""
+        self._graphs: Graphs | None = None
+        self._warm: Counter[tuple[torch.Size, ...]] = Counter()
+        self._succeeded: Counter[Key] = Counter()
+
+    def __call__(self, *batch: Tensor) -> Tensor:
+        """One step on images, targets and, if their losses are wanted, rows: the logits (n, classes)."""
+        key = tuple(tensor.shape for tensor in batch), self._learner.before_step()
+        plain = not (self.captures or self._learner.compiled)
+        if plain or self._succeeded[key] >= TRUSTED_AFTER:
+            return self._run(key, batch)
+        restore = self._learner.remember()
+        try:
+            logits = self._run(key, batch)
+        except Exception as error:  # compilers and drivers fail in too many ways to name
+            if not self._give_up(error):
+                raise
+            restore()
+            return self(*batch)
+        self._succeeded[key] += 1
+        return logits
+
+    def _run(self, key: Key, batch: Batch) -> Tensor:
+        self._recording = False
+        if not self.captures:
+            return self._learner.work(*batch)
+        self._graphs = self._graphs or Graphs()
+        if self._warm[key[0]] < WARM_UP:
+            logits = self._graphs.warm_up(self._learner.work, batch)
+            self._warm[key[0]] += 1
+            return logits
+        self._recording = True
+        if key in self._graphs:
+            logits = self._graphs.replay(key, batch)
+            self._learner.count_replayed_step()
+            return logits
+        self._graphs.record(key, self._learner.work, batch)  # counts the step
+        return self._graphs.replay(key, batch)
+
+    def _give_up(self, error: Exception) -> bool:
+        """Leave the fastest way after `error`, and say so; False if the error has another cause."""
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        if self.captures and self._recording:  # its own memory may be what is missing
+            self.captures, self._graphs = False, None
+            print(f"a CUDA graph of the step failed, so the host launches every kernel ({reason})", flush=True)
+            return True
+        if self._learner.compiled and not isinstance(error, torch.OutOfMemoryError):
+            self._learner.stop_compiling()
+            print(f"torch.compile failed, so training goes on without it ({reason})", flush=True)
+            return True
+        return False
