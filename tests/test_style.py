@@ -31,7 +31,12 @@ def test_functions_are_short_and_public_ones_are_explained(path):
 
 @pytest.mark.parametrize(
     ("part", "allowed"),
-    [("lookahead.py", set()), ("model", {"errors", "system"}), ("augment", {"errors", "system"}), ("data", {"errors", "system"})],
+    [
+        ("lookahead.py", set()),
+        ("model", {"errors", "system"}),
+        ("augment", {"errors", "system"}),
+        ("data", {"errors", "system"}),
+    ],
 )
 def test_what_can_be_lifted_out_knows_nothing_of_the_rest(part, allowed):
     place = ROOT / "kit" / part
