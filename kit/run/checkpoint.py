@@ -5,6 +5,7 @@ torch.save writes a zip archive with a CRC-32 of every tensor and of the structu
 
 import io
 import os
+import shutil
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -24,13 +25,23 @@ def before(path: Path) -> Path:
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint and keep the one before it. A process killed at any moment leaves at least one of both."""
+    """Write a checkpoint and keep the one before it. There is a whole checkpoint at `path` at every moment."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     with files.replacing(path) as part:
         files.write_flushed(part, buffer.getbuffer())
         if path.is_file():
-            os.replace(path, before(path))
+            with files.replacing(before(path)) as second:
+                _second_name(path, second)
+
+
+def _second_name(path: Path, other: Path) -> None:
+    """Give a file a second name; a copy if the file system has no hard links."""
+    other.unlink(missing_ok=True)
+    try:
+        os.link(path, other)
+    except OSError:
+        shutil.copyfile(path, other)
 
 
 def read(path: Path) -> dict[str, Any] | None:
