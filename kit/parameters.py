@@ -192,15 +192,20 @@ def from_arguments(notebook: str, arguments: Sequence[str]) -> Settings:
 
 def add_options(parser: argparse.ArgumentParser, *notebooks: str, names: Sequence[str] = ()) -> None:
     """Add an option for every parameter of the notebooks, and for those named, each under its heading."""
-    defaults = {f.name: f.default for f in fields(Settings)}
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name in dict.fromkeys([*(name for notebook in notebooks for name in NOTEBOOKS[notebook]), *names]):
         rule = EVERY_RULE[name]
-        default = "the recipe's" if name in RULES else "the data's own" if name == "recipe" else repr(defaults[name])
-        meaning = f"{rule.meaning}; {rule.allowed()} (default: {default})"
+        meaning = f"{rule.meaning}; {rule.allowed()} (default: {_default_in_words(name)})"
         if rule.heading not in groups:
             groups[rule.heading] = parser.add_argument_group(rule.heading)
         groups[rule.heading].add_argument(f"--{name}", metavar="VALUE", help=meaning.replace("%", "%%"))
+
+
+def _default_in_words(name: str) -> str:
+    """What a parameter is if nobody gives it."""
+    if name in RULES:
+        return "the recipe's"
+    return "the data's own" if name == "recipe" else repr({f.name: f.default for f in fields(Settings)}[name])
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
@@ -230,17 +235,13 @@ def as_arguments(settings: Settings, notebook: str) -> list[str]:
 
 def as_markdown() -> str:
     """The tables of .github/PARAMETERS.md: every notebook parameter with its meaning, values, default and notebooks."""
-    defaults = {f.name: f.default for f in fields(Settings)}
     parts = [MARKDOWN_HEAD]
     for heading in dict.fromkeys(rule.heading for rule in EVERY_RULE.values()):
         rows = []
         for name, rule in EVERY_RULE.items():
             notebooks = ", ".join(notebook for notebook, names in NOTEBOOKS.items() if name in names)
-            default = (
-                "the recipe's" if name in RULES else "the data's own" if name == "recipe" else repr(defaults[name])
-            )
             if rule.heading == heading and notebooks:
-                cells = (f"`{name}`", rule.meaning, rule.allowed(), default, notebooks)
+                cells = (f"`{name}`", rule.meaning, rule.allowed(), _default_in_words(name), notebooks)
                 rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         if rows:
             parts.append("\n".join([f"## {heading.capitalize()}", "", *MARKDOWN_COLUMNS, *rows]))

@@ -185,7 +185,7 @@ def _write_config(run: Run, learner: Learner, dataset: Dataset, compile: str) ->
             "images": len(dataset.train_labels),
             "parameters": count_parameters(learner.model),
             "normalisation": {"mean": list(MEAN), "std": list(STD)},
-            "amp": str(precision(learner.device, learner.amp)).removeprefix("torch."),
+            "amp": str(learner.dtype).removeprefix("torch."),
             "compile": compile,
             "processes": learner.world.size,
             **describe_machine(learner.device),
