@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from kit.ablation.experiments import TABLES, at_scale
+from kit.ablation.records import mark
 from kit.data.loading import CLASSES
 from kit.recipe import PAPER, RECIPES
 from kit.run import Run
@@ -42,12 +43,13 @@ def make_run(folder, name, recipe, accuracy=60.0, gap=5.0, classes=CLASSES, imag
 
 
 def make_table(folder, name, accuracies, epochs=2, arch_scale=0.125, **given):
-    """Runs of a table: accuracies by row, each a list whose place is the seed, from 1."""
+    """Runs of a table, as a sweep leaves them: accuracies by row, each a list whose place is the seed, from 1."""
     assert set(accuracies) <= set(TABLES[name].rows)
     for row, values in accuracies.items():
         for seed, accuracy in enumerate(values, start=1):
             recipe = at_scale(row, epochs, arch_scale).replace(seed=seed)
-            make_run(folder, f"{row}-{epochs}-{arch_scale}-seed{seed}", recipe, accuracy, **given)
+            run = make_run(folder, f"{row}-{epochs}-{arch_scale}-seed{seed}", recipe, accuracy, **given)
+            mark(run, row, epochs, arch_scale)
 
 
 def make_agreement(folder, accuracies, recipe=SMALL, data="image folder data"):

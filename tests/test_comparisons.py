@@ -17,7 +17,7 @@ from kit.ablation.comparisons import (
     single_runs,
 )
 from kit.ablation.experiments import TABLES
-from kit.ablation.records import all_repetitions, finished_runs, repetitions
+from kit.ablation.records import all_repetitions, finished_runs, mark, repetitions
 from kit.recipe import PAPER, RECIPES
 
 BASE = RECIPES["digits"]
@@ -105,7 +105,8 @@ def test_other_seeds_than_the_references_are_compared_as_welch_does(tmp_path):
     make_table(tmp_path, "optimizers", values)
     for run in finished_runs(tmp_path):
         if run.name.startswith("sgd"):
-            make_run(tmp_path, run.name, run.recipe.replace(seed=run.recipe.seed + 10), run.metrics["last_accuracy"])
+            mark(make_run(tmp_path, run.name, run.recipe.replace(seed=run.recipe.seed + 10),
+                          run.metrics["last_accuracy"]), "sgd", 2, 0.125)  # fmt: skip
     frame = differences(repeated(tmp_path, "optimizers"))
     assert frame["test"].tolist() == ["Welch", "paired by seed, n = 3"]
     assert frame.loc["SGD", "p"] == pytest.approx(

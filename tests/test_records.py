@@ -1,68 +1,88 @@
-"""Records: runs find their rows by their recipes, whatever they are called and however far they are shrunk."""
+"""Records: a run says which row it repeats at which scale, or it is the row's own recipe; its name does not matter."""
 
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from made_up_runs import DIGITS, make_run, make_table
 
-from kit.ablation.experiments import ARCH_SCALES, TABLES, at_scale, is_about_epochs, scales_of
-from kit.ablation.records import all_repetitions, data_of, finished_runs, recipe_of, repetitions
-from kit.model.architecture import parse
+from kit.ablation.experiments import TABLES, at_scale, is_about_epochs
+from kit.ablation.records import all_repetitions, data_of, finished_runs, mark, recipe_of, repetitions
+from kit.errors import KitError
 from kit.recipe import PAPER, RECIPES
 
 ROWS = sorted({row for table in TABLES.values() for row in table.rows})
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(ROWS), st.integers(1, 30) | st.just(200), st.sampled_from(ARCH_SCALES))
-def test_what_a_scale_made_of_a_row_is_found_again(row, epochs, arch_scale):
-    recipe = at_scale(row, epochs, arch_scale).replace(seed=7, split="holdout")
-    assert (epochs, arch_scale) in scales_of(recipe, row)
+def rows_of(found):
+    """The names of the runs in each row of a repetition."""
+    return {row: [run.name for run in runs] for row, runs in found.runs.items()}
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_no_row_is_taken_for_another(row):
-    alike = {"table2-cutout": "paper"}
-    for other in ROWS:
-        same = alike.get(other, other) == alike.get(row, row)
-        fits = 1.0 in {arch_scale for _, arch_scale in scales_of(RECIPES[row], other)}
-        assert fits == (same or {row, other} <= {"paper", *TABLES["epochs"].rows})
+def test_a_run_that_no_sweep_started_repeats_the_row_whose_recipe_it_has(tmp_path, row):
+    others = [other for other in ROWS if other != row][:1]
+    for name in (row, *others):
+        make_run(tmp_path, name, RECIPES[name].replace(seed=7))
+    runs = finished_runs(tmp_path)
+    for name in (name for name, table in TABLES.items() if {row, *others} <= set(table.rows)):
+        (repetition,) = repetitions(name, runs)
+        assert repetition.scale.full and rows_of(repetition) == {each: [each] for each in (row, *others)}
+    assert {run.name for each in all_repetitions(runs) for run in each.runs.get(row, ())} <= {row}
 
 
 def test_the_rows_about_their_epochs_are_those_of_that_table_but_the_final_one():
     assert {row for row in RECIPES if is_about_epochs(row)} == {"epochs-100", "epochs-250", "epochs-300"}
 
 
-def test_a_changed_setting_belongs_nowhere():
-    assert not scales_of(PAPER.replace(batch_size=256), "paper")
-    assert not scales_of(PAPER.replace(arch="64,128,256/4,4,3"), "paper")
+@pytest.mark.parametrize("changed", [{"batch_size": 256}, {"arch": "64,128,256/4,4,3"}, {"epochs": 2}], ids=str)
+def test_a_changed_setting_belongs_nowhere(tmp_path, changed):
+    make_run(tmp_path, "paper", PAPER.replace(**changed))
+    make_run(tmp_path, "sgd", RECIPES["sgd"].replace(**changed))
+    assert all_repetitions(finished_runs(tmp_path)) == []
 
 
-def test_an_architecture_spelt_out_is_the_one_that_has_a_name():
-    assert parse("64,128,256/4,5,3") == parse("paper")
-    assert (200, 1.0) in scales_of(PAPER.replace(arch="64,128,256/4,5,3"), "paper")
-
-
-def test_a_run_stands_where_its_recipe_says_whatever_its_name(tmp_path):
-    make_run(tmp_path, "table1-1111", at_scale("table1-2222", 2, 0.25), 50)
-    make_run(tmp_path, "anything", at_scale("paper", 2, 0.25), 51)
+def test_an_architecture_spelt_out_is_the_one_that_has_a_name(tmp_path):
+    make_run(tmp_path, "spelt-out", PAPER.replace(arch="64,128,256/4,5,3"), 96)
     (repetition,) = repetitions("1", finished_runs(tmp_path))
-    assert {row: [run.name for run in runs] for row, runs in repetition.runs.items()} == {
-        "table1-2222": ["table1-1111"],
-        "paper": ["anything"],
-    }
+    assert repetition.scale.full and rows_of(repetition) == {"paper": ["spelt-out"]}
+
+
+def test_a_run_stands_where_its_record_says_whatever_its_name(tmp_path):
+    mark(make_run(tmp_path, "table1-1111", at_scale("table1-2222", 2, 0.25), 50), "table1-2222", 2, 0.25)
+    mark(make_run(tmp_path, "anything", at_scale("paper", 2, 0.25), 51), "paper", 2, 0.25)
+    (repetition,) = repetitions("1", finished_runs(tmp_path))
+    assert rows_of(repetition) == {"table1-2222": ["table1-1111"], "paper": ["anything"]}
     assert (repetition.scale.epochs, repetition.scale.arch_scale) == (2, 0.25)
 
 
-def test_networks_that_several_factors_make_meet_at_one_that_fits_all(tmp_path):
-    rows = {row: [60.0] for row in TABLES["1"].rows}
-    make_table(tmp_path, "1", rows, arch_scale=0.12)  # of the paper's channels 0.12 makes what 0.125 makes
-    (repetition,) = repetitions("1", finished_runs(tmp_path))
-    assert set(repetition.runs) == set(rows)
-    for row, runs in repetition.runs.items():
-        assert parse(at_scale(row, 2, repetition.scale.arch_scale).arch) == parse(runs[0].recipe.arch)
+@pytest.mark.parametrize(
+    "label", [("sgd", 4, 0.25), ("sgd", 2, 0.5), ("sgd", 2, 0), ("sgd", 0, 0.25), ("gone", 2, 0.25), ("adam", 2, 0.25)]
+)
+def test_a_record_whose_row_or_scale_does_not_make_its_recipe_belongs_nowhere(tmp_path, label):
+    """As after a change of the row in RECIPES."""
+    make_table(tmp_path, "optimizers", {"paper": [60.0]}, arch_scale=0.25)
+    mark(make_run(tmp_path, "sgd", at_scale("sgd", 2, 0.25)), *label)
+    assert all_repetitions(finished_runs(tmp_path)) == []
+
+
+def test_a_mark_is_written_once_and_keeps_the_time_of_the_start(tmp_path):
+    run = make_run(tmp_path, "sgd", at_scale("sgd", 2, 0.25))
+    began, before = run.config_path.stat().st_mtime_ns, run.config
+    mark(run, "sgd", 2, 0.25)
+    assert run.config == before | {"row": "sgd", "scale": {"epochs": 2, "channels": 0.25}}
+    written = run.config_path.stat()
+    assert written.st_mtime_ns == began
+    mark(run, "sgd", 2, 0.25)
+    assert run.config_path.stat().st_ino == written.st_ino, "the same mark was written twice"
+    run.config_path.write_text("{")
+    with pytest.raises(KitError, match="not JSON"):
+        mark(run, "sgd", 2, 0.25)
+
+
+def test_two_factors_that_make_one_network_are_two_scales(tmp_path):
+    for arch_scale in (0.12, 0.125):  # of the paper's channels both make 8, 16, 32
+        make_table(tmp_path, "1", {row: [60.0] for row in TABLES["1"].rows}, arch_scale=arch_scale)
+    assert [found.scale.arch_scale for found in repetitions("1", finished_runs(tmp_path))] == [0.125, 0.12]
 
 
 def test_scales_images_and_splits_are_kept_apart(tmp_path):
@@ -72,7 +92,8 @@ def test_scales_images_and_splits_are_kept_apart(tmp_path):
     make_table(tmp_path / "c", "2", given, arch_scale=0.25)
     make_table(tmp_path / "d", "2", given, classes=DIGITS, images=1438, validation=359)
     for row in given:
-        make_run(tmp_path / "e", f"{row}-holdout", at_scale(row, 2, 0.125).replace(split="holdout"), 60, images=42_000)
+        held_out = at_scale(row, 2, 0.125).replace(split="holdout")
+        mark(make_run(tmp_path / "e", f"{row}-holdout", held_out, 60, images=42_000), row, 2, 0.125)
     runs = [run for part in "abcde" for run in finished_runs(tmp_path / part)]
     found = [str(repetition.scale) for repetition in repetitions("2", runs)]
     assert len(found) == 5
@@ -118,8 +139,7 @@ def test_a_row_alone_at_a_shrunk_scale_compares_with_nothing(tmp_path):
     assert all_repetitions(finished_runs(tmp_path)) == []
 
 
-def test_lengths_are_told_by_the_runs_beside_them(tmp_path):
-    """The 4 epochs of `paper` could be half of 8, or three quarters more than 2; with 2, 5 and 6 they are the 200."""
+def test_rows_about_their_epochs_meet_at_the_length_that_replaces_the_200(tmp_path):
     make_table(tmp_path, "epochs", {row: [60.0, 61.0] for row in TABLES["epochs"].rows}, epochs=4)
     (repetition,) = repetitions("epochs", finished_runs(tmp_path))
     assert repetition.scale.epochs == 4
@@ -136,8 +156,8 @@ def test_a_length_that_another_table_ran_makes_no_table_of_two_rows(tmp_path):
 def test_of_a_seed_twice_and_of_a_name_twice_the_later_counts(tmp_path):
     recipe = at_scale("sgd", 2, 0.125)
     for part, accuracy in (("kept", 50), ("here", 51)):
-        make_run(tmp_path / part, "same-name", recipe.replace(seed=1), accuracy)
-    make_run(tmp_path / "kept", "same-recipe", recipe.replace(seed=1), 52)
+        mark(make_run(tmp_path / part, "same-name", recipe.replace(seed=1), accuracy), "sgd", 2, 0.125)
+    mark(make_run(tmp_path / "kept", "same-recipe", recipe.replace(seed=1), 52), "sgd", 2, 0.125)
     make_table(tmp_path / "kept", "optimizers", {"paper": [60.0]})
     runs = finished_runs(tmp_path / "kept", tmp_path / "here")
     assert sorted(run.metrics["last_accuracy"] for run in runs) == [51, 52, 60]
@@ -175,6 +195,7 @@ def test_a_record_without_a_newer_setting_has_todays_default(tmp_path):
 def test_a_record_with_a_setting_that_has_gone_belongs_nowhere(tmp_path):
     make_table(tmp_path, "2", {"table2-autoaugment": [60.0], "paper": [61.0]})
     run = make_run(tmp_path, "older", at_scale("table2-jitter-rotation", 2, 0.125))
+    mark(run, "table2-jitter-rotation", 2, 0.125)
     change_recipe(run, whitening_of_old=3)
     (repetition,) = repetitions("2", finished_runs(tmp_path))
     assert recipe_of(run) is None and run.name not in {member.name for member in repetition.members}

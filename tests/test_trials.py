@@ -8,7 +8,7 @@ import pytest
 from image_sources import write_image_folder
 
 from kit.__main__ import main
-from kit.ablation.experiments import TABLES, scales_of
+from kit.ablation.experiments import TABLES, at_scale
 from kit.data.loading import CLASSES
 from kit.errors import KitError
 from kit.parameters import check
@@ -29,6 +29,7 @@ def test_names_say_row_scale_and_seed():
     assert names("--rows", "table1-1111", "--epochs", "2", "--arch-scale", "0.125", "--seeds", "5,") == [
         "table1-1111-2epochs-x0.125-seed5"
     ]
+    assert names("--rows", "adam,epochs-300", "--epochs", "1") == ["adam-1epoch-seed1", "epochs-300-1epoch-seed1"]
     assert names("--rows", "epochs-300", "--epochs", "20") == ["epochs-300-20epochs-seed1"]
     assert names("--rows", "adam", "--epochs", "200", "--arch-scale", "1") == ["adam-seed1"]
     assert names("--rows", "adam", "--split", "holdout") == ["adam-holdout-seed1"]
@@ -69,11 +70,25 @@ def test_multiples_of_four_epochs_keep_every_row_of_a_table_apart_and_its_share_
     assert lengths == [6, 12, 15, 18]  # of 100, 200, 250 and 300
 
 
-@pytest.mark.parametrize("scale", [0.015625, 0.33, 0.75, 1.5])
-def test_a_scale_that_is_taken_is_one_at_which_records_are_found(scale):
-    row = "paper" if scale < 1 else "quick"
-    (trial,) = plan("--rows", row, "--arch-scale", str(scale)).trials
-    assert scale in [found for _, found in scales_of(trial.recipe, row)]
+@pytest.mark.parametrize(
+    ("words", "scale"),
+    [
+        (["epochs-300", "--epochs", "20", "--arch-scale", "0.3333"], (20, 0.3333)),
+        (["epochs-300"], (200, 1.0)),
+        (["quick"], (RECIPES["quick"].epochs, 1.0)),
+        (["digits", "--epochs", "1"], (1, 1.0)),
+    ],
+    ids=str,
+)
+def test_a_finished_run_says_its_row_and_the_scale_that_made_its_recipe(words, scale):
+    (trial,) = plan("--rows", *words).trials
+    assert trial.scale == scale
+    assert at_scale(words[0], *scale).replace(seed=1) == trial.recipe
+    write_finished(trial)
+    trial.mark()
+    assert trial.run.config["row"] == words[0]
+    assert trial.run.config["scale"] == {"epochs": scale[0], "channels": scale[1]}
+    assert trial.finished
 
 
 @pytest.mark.parametrize(
@@ -145,9 +160,6 @@ def test_a_dry_run_lists_what_there_is_and_starts_nothing(workspace, monkeypatch
         (["--table", "epochs", "--epochs", "2"], "paper and epochs-250 become one recipe at this scale"),
         (["--table", "epochs", "--epochs", "3"], "epochs-250 and epochs-300 become one recipe at this scale"),
         (["--rows", "paper,table2-cutout"], "paper and table2-cutout are one recipe: leave one of them out"),
-        (["--table", "1", "--arch-scale", "0.3333"], "a multiple of 1/64 or 1/100 up to 2"),
-        (["--table", "1", "--arch-scale", "0.3333"], "not 0.3333; the nearest is 0.33"),
-        (["--table", "1", "--arch-scale", "2.5"], "not 2.5; the nearest is 2.0"),
         (["--table", "1", "--max_hours", "-1"], "max_hours"),
         (["--table", "1", "--data", "/nowhere"], "/nowhere does not exist"),
         (["--table", "1", "--data", "digits", "--amp", "fp16"], "amp fp16 needs a GPU"),

@@ -11,7 +11,7 @@ from kit.system.door import door
 
 if TYPE_CHECKING:
     from kit.ablation.comparisons import LAST, figures_of, gap_by_seed, histories_by_images, other_runs, single_runs
-    from kit.ablation.experiments import ARCH_SCALES, TABLES, Experiment, at_scale, is_about_epochs, table_named
+    from kit.ablation.experiments import TABLES, Experiment, at_scale, is_about_epochs, table_named
     from kit.ablation.records import (
         FINAL,
         RESULTS,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         data_of,
         differences_in_recipe,
         finished_runs,
+        mark,
         recipe_of,
         settings_of,
     )

@@ -1,19 +1,12 @@
 """The paper's experiments: which rows of RECIPES make each of its tables, and the figures it prints beside them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from functools import cache
-from math import ceil, floor
 
 from kit.errors import KitError
 from kit.model import Architecture, parse
 from kit.recipe import PAPER, RECIPES, Recipe, recipe_named
 
 CHANNELS_AT_LEAST = 8
-# What a run's scale is called where several name the same network: the simplest fraction that does.
-_FRACTIONS = {Fraction(k, d) for d in (64, 100) for k in range(1, 2 * d + 1)}
-ARCH_SCALES = tuple(float(f) for f in sorted(_FRACTIONS, key=lambda f: (f.denominator, f)))
 
 
 @dataclass(frozen=True)
@@ -116,8 +109,8 @@ def at_scale(row: str, epochs: int | None = None, arch_scale: float = 1.0) -> Re
 
     Args:
         row: a name in RECIPES.
-        epochs: what stands in for the paper's 200 epochs; a row that is about its epochs keeps its share of them
-            (epochs-300 takes half as many again). Warm-up keeps its share too. None keeps the row's own.
+        epochs: replaces the paper's 200 epochs. A row that is about its number of epochs keeps its ratio to the 200
+            (epochs-300 takes 1.5 times `epochs`). Warm-up shrinks with the epochs. None keeps the row's own.
         arch_scale: factor on every layer's channels, rounded to multiples of 8, at least 8; blocks stay.
 
     Raises:
@@ -132,44 +125,16 @@ def at_scale(row: str, epochs: int | None = None, arch_scale: float = 1.0) -> Re
     return recipe if arch_scale == 1 else recipe.replace(arch=str(_scaled(parse(recipe.arch), arch_scale)))
 
 
-def scales_of(recipe: Recipe, row: str) -> list[tuple[int, float]]:
-    """Every scale at which the row's recipe is `recipe`, whatever the seed and split: what `at_scale` was given.
-
-    Rounding makes several scales one recipe, and a row that is about its epochs is another row at another length, so
-    that only runs beside it tell which one was meant.
-
-    Returns:
-        Pairs of the epochs that stand in for the paper's 200 and the factor on the channels, simplest factor first.
-    """
-    arch = parse(recipe.arch)
-    return [
-        (epochs, scale)
-        for epochs, own in _lengths(recipe, row)
-        for scale in ARCH_SCALES
-        if _scaled(parse(own.arch), scale) == arch
-    ]
-
-
 def is_about_epochs(row: str) -> bool:
     """Whether the row differs from the paper's final configuration by its number of epochs alone."""
     return RECIPES[row] != PAPER and RECIPES[row].replace(epochs=PAPER.epochs) == PAPER
 
 
 def _share(row: str) -> float:
-    """The row's epochs as a multiple of the paper's 200, where it is about its epochs."""
+    """The row's epochs as a multiple of the paper's 200 if the row is about its number of epochs, otherwise 1."""
     return RECIPES[row].epochs / PAPER.epochs if is_about_epochs(row) else 1.0
 
 
-def _lengths(recipe: Recipe, row: str) -> Iterator[tuple[int, Recipe]]:
-    """Lengths that stand in for 200 epochs at which the row is `recipe` but for network, seed and split."""
-    share = _share(row)
-    for epochs in range(max(floor((recipe.epochs - 0.5) / share), 1), ceil((recipe.epochs + 0.5) / share) + 1):
-        own = at_scale(row, epochs)
-        if recipe.as_dict() | {"arch": own.arch, "seed": own.seed, "split": own.split} == own.as_dict():
-            yield epochs, own
-
-
-@cache
 def _scaled(arch: Architecture, scale: float) -> Architecture:
     if scale == 1:
         return arch

@@ -1,8 +1,10 @@
 """Finished runs sorted into the paper's tables: which row, at which scale, each of them repeats.
 
-A run belongs to a row because its recipe is the row's, shrunk or not; what the run is called does not matter.
+The run of a sweep says so in its config.json (`mark`). Any other run repeats a row if its recipe is that row's own,
+whatever its seed and its split. The name of a run does not matter.
 """
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.ablation.experiments import ARCH_SCALES, TABLES, Table, scales_of
+from kit.ablation.experiments import TABLES, Table, at_scale
 from kit.data import CLASSES
 from kit.errors import KitError
+from kit.model import parse
 from kit.recipe import PAPER, RECIPES, Recipe
 from kit.run import Run, all_runs, readable
+from kit.system import files
 from kit.system.paths import ROOT, workspace
 
 FINAL = "paper"  # the row that every table has: the paper's final configuration
@@ -156,6 +160,27 @@ def identity_of(run: Run) -> tuple:
     return tuple(settings_of(run).items()), data_of(run)
 
 
+def mark(run: Run, row: str, epochs: int, arch_scale: float) -> None:
+    """Write into the run's config.json which row it repeats at which scale, unless it is written there already.
+
+    Args:
+        run: a run that nobody is training.
+        row: a name in RECIPES.
+        epochs: what replaced the paper's 200, as in `at_scale`.
+        arch_scale: factor on the channels of every layer.
+
+    Raises:
+        KitError: the file is damaged, or cannot be written.
+    """
+    config = run.config
+    label = {"row": row, "scale": {"epochs": epochs, "channels": arch_scale}}
+    if {name: config.get(name) for name in label} == label:
+        return
+    before = run.config_path.stat()
+    files.write_json(run.config_path, config | label)
+    os.utime(run.config_path, ns=(before.st_atime_ns, before.st_mtime_ns))  # the time says when the run was started
+
+
 def data_of(run: Run) -> Images:
     """The images that trained and validated a run."""
     classes, figures = tuple(run.config["classes"]), run.metrics
@@ -175,19 +200,18 @@ def device_of(run: Run) -> str:
 def repetitions(name: str, runs: Iterable[Run]) -> list[Repetition]:
     """The table called `name` at every scale at which there is something to compare.
 
-    That is where two rows have runs that no earlier scale showed, or, at full scale, one row beside a figure of the
-    paper. Full scale comes first, then the scale with most runs.
+    That is two rows that have runs, or, at full scale, one row beside a figure of the paper. Full scale comes first,
+    then the scale with most runs.
     """
-    table, places = TABLES[name], _places(TABLES[name], runs)
-    found, seen = [], set()
-    for scale in sorted(places, key=lambda scale: _rank(scale, places[scale])):
-        rows = places[scale]
+    table = TABLES[name]
+    by_scale = _runs_by_scale(table, runs)
+    found = []
+    for scale in sorted(by_scale, key=lambda scale: _rank(scale, by_scale[scale])):
+        rows = by_scale[scale]
         runs_of = {row: tuple(rows[row][seed] for seed in sorted(rows[row])) for row in table.rows if row in rows}
-        new = {members for members in runs_of.values() if not seen.issuperset(members)}
         printed = any(each.paper_accuracy for each in table.experiments if each.row in rows)
-        if len(new) > 1 or (scale.full and printed):
+        if len(rows) > 1 or (scale.full and printed):
             found.append(Repetition(name, table, scale, runs_of))
-            seen |= found[-1].members
     return found
 
 
@@ -197,21 +221,43 @@ def all_repetitions(runs: Iterable[Run]) -> list[Repetition]:
     return [repetition for name in TABLES for repetition in repetitions(name, runs)]
 
 
-def _places(table: Table, runs: Iterable[Run]) -> dict[Scale, dict[str, dict[int, Run]]]:
-    """Where the runs could stand: scale, row, seed. Of two runs with one recipe and seed, the later."""
-    places: dict[Scale, dict[str, dict[int, Run]]] = defaultdict(dict)
+def _runs_by_scale(table: Table, runs: Iterable[Run]) -> dict[Scale, dict[str, dict[int, Run]]]:
+    """The table's runs by scale, row and seed. If two runs have the same recipe and seed, the later one counts."""
+    found: dict[Scale, dict[str, dict[int, Run]]] = defaultdict(dict)
     for run in runs:
-        if (recipe := recipe_of(run)) is None:
+        recipe = recipe_of(run)
+        repeated = _repeated(run, recipe) if recipe else None
+        if recipe is None or repeated is None:
             continue
-        found = {row: scales for row in table.rows if (scales := scales_of(recipe, row))}
-        data = data_of(run) if found else None
-        for row, scales in found.items():
-            for epochs, arch_scale in scales:
-                places[Scale(epochs, arch_scale, data)].setdefault(row, {})[recipe.seed] = run
-    return places
+        full, epochs, arch_scale = repeated
+        for experiment in table.experiments:
+            if _alike(experiment.recipe, full):
+                found[Scale(epochs, arch_scale, data_of(run))].setdefault(experiment.row, {})[recipe.seed] = run
+    return found
+
+
+def _repeated(run: Run, recipe: Recipe) -> tuple[Recipe, int, float] | None:
+    """What a run repeats, at full scale, with the scale's epochs and factor on the channels.
+
+    Returns:
+        None if config.json names a row which has changed since, so that the run's recipe is not made from it any more.
+    """
+    config = run.config
+    if "row" not in config or "scale" not in config:
+        return recipe, PAPER.epochs, 1.0
+    row, epochs, arch_scale = config["row"], config["scale"]["epochs"], config["scale"]["channels"]
+    try:
+        return (RECIPES[row], epochs, arch_scale) if _alike(recipe, at_scale(row, epochs, arch_scale)) else None
+    except KitError:  # the row has gone, or the scale is none
+        return None
+
+
+def _alike(one: Recipe, other: Recipe) -> bool:
+    """Whether two recipes differ in seed and split alone; an architecture may be named or spelt out."""
+    return parse(one.arch) == parse(other.arch) and one == other.replace(arch=one.arch, seed=one.seed, split=one.split)
 
 
 def _rank(scale: Scale, rows: dict[str, dict[int, Run]]) -> tuple:
-    """Sorts full scale first, then by most runs; of equals, the one with the final row, then the simplest factor."""
+    """Sorts full scale first, then by most runs; of equals, the one with the final row, then the larger scale."""
     members = {run for seeds in rows.values() for run in seeds.values()}
-    return not scale.full, -len(members), FINAL not in rows, ARCH_SCALES.index(scale.arch_scale), scale.epochs
+    return not scale.full, -len(members), FINAL not in rows, -scale.arch_scale, -scale.epochs

@@ -8,12 +8,12 @@ from typing import Any
 
 from kit import parameters
 from kit.ablation import (
-    ARCH_SCALES,
     TABLES,
     Experiment,
     at_scale,
     differences_in_recipe,
     is_about_epochs,
+    mark,
     recipe_of,
     table_named,
 )
@@ -40,11 +40,19 @@ _SEED = RULES["seed"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a sweep: a row with one seed, at the sweep's scale."""
+    """One run of a sweep: a row with one seed, at the sweep's scale.
+
+    Attributes:
+        experiment: the row.
+        recipe: the row's recipe at this scale, with the seed.
+        name: the run's name.
+        scale: the epochs that replace the paper's 200, and the factor on the channels.
+    """
 
     experiment: Experiment
     recipe: Recipe
     name: str
+    scale: tuple[int, float]
 
     @property
     def run(self) -> Run:
@@ -75,6 +83,14 @@ class Trial:
         if not self.begun:
             return "another recipe's run" if self.conflict else "to do"
         return "done" if self.finished else f"goes on after {len(self.run.history)} of {self.recipe.epochs} epochs"
+
+    def mark(self) -> None:
+        """Write row and scale into the config.json of the finished run, which the paper's tables read.
+
+        Raises:
+            KitError: the file is damaged, or cannot be written.
+        """
+        mark(self.run, self.experiment.row, *self.scale)
 
     def differences(self) -> str:
         """What the recipe changes of the paper's final configuration, but for the seed."""
@@ -147,7 +163,7 @@ def planned(options: Namespace) -> Sweep:
         raise KitError(_ELSEWHERE.get(strange, usual))
     settings = parameters.check("train", given)
     epochs = settings.recipe.epochs if "epochs" in given else None
-    scale = _arch_scale(options.arch_scale)
+    scale = 1.0 if options.arch_scale is None else _SCALE.check("arch-scale", options.arch_scale)
     trials = tuple(
         _trial(experiment, seed, epochs, scale, settings, given.get("split"))
         for seed in parse_seeds(options.seeds) for experiment in experiments
@@ -207,24 +223,14 @@ def _trial(
     row = experiment.row
     recipe = at_scale(row, epochs, scale).replace(seed=seed, split=split)
     words = [
-        f"{epochs}epochs" if recipe.epochs != RECIPES[row].epochs else "",
+        f"{epochs}epoch{'s' * (epochs != 1)}" if recipe.epochs != RECIPES[row].epochs else "",
         f"x{scale:g}" if scale != 1 else "",
         recipe.split if recipe.split != RECIPES[row].split else "",
         settings.data if settings.data == "digits" else "",
         settings.amp if settings.amp != "auto" else "",
     ]
-    return Trial(experiment, recipe, "-".join([row, *filter(None, words), f"seed{seed}"]))
-
-
-def _arch_scale(given: Any) -> float:
-    scale = 1.0 if given is None else _SCALE.check("arch-scale", given)
-    if scale not in ARCH_SCALES:
-        nearest = min(ARCH_SCALES, key=lambda each: abs(each - scale))
-        raise KitError(
-            f"arch-scale has to be a multiple of 1/64 or 1/100 up to {max(ARCH_SCALES):g}, as tables of the runs look "
-            f"for no other, not {scale}; the nearest is {nearest}"
-        )
-    return scale
+    length = epochs or (PAPER.epochs if is_about_epochs(row) else recipe.epochs)
+    return Trial(experiment, recipe, "-".join([row, *filter(None, words), f"seed{seed}"]), (length, scale))
 
 
 def _check_distinct(trials: Sequence[Trial]) -> None:

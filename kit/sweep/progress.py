@@ -28,7 +28,7 @@ class Progress:
         self._resumed = {trial.name for trial in sweep.trials if trial.run.config_path.is_file()}
         self._seconds: dict[str, float] = {}  # of whole runs, as this sweep measured them
         for trial in sweep.trials:
-            self._keep(trial)
+            self._finish(trial)
 
     def jobs(self) -> list[Job]:
         """The unfinished runs that have no other recipe's folder, with the parameters of their notebooks."""
@@ -59,7 +59,7 @@ class Progress:
         trial, seconds = self._trials[job.name], time.monotonic() - self._began.pop(job.name)
         outcome = f"{trial.run.metrics['last_accuracy']:.2f} %" if trial.finished else ""
         if trial.finished:
-            self._keep(trial)
+            self._finish(trial)
             if job.name not in self._resumed:
                 self._seconds[job.name] = seconds
         if failure is not None and not self.stop.reason:  # also of a run that finished and drew badly
@@ -68,12 +68,16 @@ class Progress:
         outcome = outcome or f"stopped after {len(trial.run.history)} of {trial.recipe.epochs} epochs"
         print(f"{job.name}: {outcome}, {seconds / 60:.1f} min; {self._left()}", flush=True)
 
-    def _keep(self, trial: Trial) -> None:
-        if self.keep and trial.finished:
-            try:
+    def _finish(self, trial: Trial) -> None:
+        """Let the record of a finished run say its row and scale, and keep the record if that is asked for."""
+        if not trial.finished:
+            return
+        try:
+            trial.mark()
+            if self.keep:
                 keep_record(trial.run)
-            except KitError as error:
-                self.failures[trial.name] = str(error)
+        except KitError as error:
+            self.failures[trial.name] = str(error)
 
     def _left(self) -> str:
         count = len(self._waiting) + len(self._began)
