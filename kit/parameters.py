@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from kit.errors import KitError
-from kit.recipe import RECIPES, RULES, Recipe, default_recipe, recipe_named
+from kit.recipe import FAMILY, RECIPES, RULES, Recipe, default_recipe, recipe_named
 from kit.rules import HEADER, NOT_GIVEN, RUNNING, SUBMITTING, Rule, parse_header, read, rules_of, setting
 from kit.system.precision import COMPILE, PRECISIONS
 from kit.views import chosen_views
@@ -27,8 +27,11 @@ class Settings:
 
     recipe: Recipe = field(default_factory=Recipe)
     recipe_name: str = "paper"
+    candidates: dict[str, Recipe] = field(default_factory=dict)  # by name, those that a budget may choose from
     data: str = setting("auto", "where the images come from: auto, digits, or a folder")
     run: str = setting("", "name of the run folder under runs/")
+    minutes: float = setting(0.0, "train about so long: chooses the epochs, and the recipe if none is named", low=0)
+    pflop: float = setting(0.0, "the same by arithmetic, in 10^15 floating-point operations", low=0)
     amp: str = setting("auto", "precision of the matrix products", choices=PRECISIONS, heading=RUNNING)
     compile: str = setting("auto", "torch.compile; auto compiles long runs", choices=COMPILE, heading=RUNNING)
     gpus: int = setting(1, "GPUs that share every batch; if they hang, set NCCL_P2P_DISABLE=1", low=1, high=64,
@@ -83,7 +86,7 @@ AUGMENTING = ("augment", "cutout", "jitter", "rotation", "mixup_alpha", "cutmix_
               "skip_easy", "split", "seed")  # fmt: skip
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "explore": ("data", "recipe", *AUGMENTING),
-    "train": ("data", "run", "recipe", *RULES, "amp", "compile", "gpus", "resume", "max_hours"),
+    "train": ("data", "run", "recipe", "minutes", "pflop", *RULES, "amp", "compile", "gpus", "resume", "max_hours"),
     "misclassification": ("data", "run", "weights", "other", "amp"),
     "submit": ("data", "run", "weights", "test_file", "tta", "header", "upload", "message", "amp"),
     "ablation": (),
@@ -107,14 +110,33 @@ def check(notebook: str, values: Mapping[str, Any]) -> Settings:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise KitError(f"{unknown} is no parameter of the {notebook} notebook{hint} (allowed: {', '.join(allowed)})")
     given = typed(values)
-    name = given.pop("recipe", None) or default_recipe(given.get("data", "auto"))
-    recipe = recipe_named(name).replace(**{k: v for k, v in given.items() if k in RULES})
-    settings = Settings(recipe, name, **{k: v for k, v in given.items() if k not in RULES})
+    budget = _budget(given)
+    named = given.pop("recipe", None)
+    names = [named or default_recipe(given.get("data", "auto"))]
+    if budget and not named and "digits" not in names:
+        names = list(FAMILY)
+    own = {k: v for k, v in given.items() if k in RULES}
+    recipes = {name: recipe_named(name).replace(**own) for name in names}
+    recipe = recipes[names[0]]
+    others = {k: v for k, v in given.items() if k not in RULES}
+    settings = Settings(recipe, names[0], recipes if budget else {}, **others)
     parse_header(settings.header)  # both are texts with rules of their own
     chosen_views(settings.tta, recipe.augment)
     if "recipe" in allowed and not settings.run:
-        settings.run = name
+        settings.run = "-".join([named] * bool(named) + [budget]) if budget else names[0]
     return settings
+
+
+def _budget(given: Mapping[str, Any]) -> str:
+    """The budget as a part of a run's name, such as minutes-30; empty without one.
+
+    Raises:
+        KitError: there are two budgets, or a number of epochs beside one.
+    """
+    words = [f"{name}-{given[name]:g}" for name in ("minutes", "pflop") if given.get(name)]
+    if len(words) + ("epochs" in given) * bool(words) > 1:
+        raise KitError("minutes, pflop and epochs each set the length of the training: give one of them")
+    return "".join(words)
 
 
 def check_all(notebooks: Sequence[str], values: Mapping[str, Any]) -> dict[str, Settings]:

@@ -45,6 +45,8 @@ _before = set(globals())  # what comes next are parameters
 data: str = "auto"  # where the images come from: auto, digits, or a folder
 run: str = ""  # name of the run folder under runs/, by default the name of the recipe
 recipe: str = None  # a row of RECIPES (by default paper, digits for digits), whose settings the values below override
+minutes: float = 0.0  # train about so long: chooses the epochs, and the recipe if none is named, 0 for no such budget
+pflop: float = 0.0  # the same by arithmetic, in 10^15 floating-point operations, 0 for no such budget
 epochs: int = None  # passes over the training images, 1 or more
 arch: str = None  # a row of ARCHITECTURES, or channels and blocks such as 64,128,256/4,5,3
 filter: str = None  # odd size of the filters, one or one per layer such as 3,3,5, empty for the architecture's own
@@ -81,15 +83,19 @@ resume: bool = True  # go on from the checkpoint of the run, False to start over
 max_hours: float = 0.0  # stop cleanly after so many hours, 0 for 11.5 on Kaggle and no limit elsewhere
 
 # %% [markdown]
-# The parameters are checked before any work: a misspelt or impossible one stops here, in the first seconds. The table
-# shows the recipe that will be trained.
+# The parameters are checked before any work: a misspelt or impossible one stops here, in the first seconds. A budget
+# (`minutes` or `pflop`) then chooses the epochs. The table shows the recipe that will be trained.
 
 # %%
 import pandas as pd
 
+from kit.data import load
 from kit.parameters import check_cell
+from kit.train import fit_to_budget, launch
 
 settings = check_cell("train", globals(), _before)
+dataset = load(settings.data)
+settings = fit_to_budget(settings, dataset)
 pd.Series(settings.recipe.as_dict(), name=f"recipe {settings.recipe_name}").to_frame()
 
 # %% [markdown]
@@ -100,7 +106,6 @@ pd.Series(settings.recipe.as_dict(), name=f"recipe {settings.recipe_name}").to_f
 
 # %%
 from kit import plots
-from kit.data import load
 from kit.model import PARAMETER_BUDGET, build, check_budget, draft, summarize
 
 parameters = check_budget(draft(settings.recipe.architecture))
@@ -114,9 +119,6 @@ plots.architecture(summarize(network), f"{settings.recipe.arch}: {parameters:,} 
 # A row an epoch. Interrupting the kernel saves everything; running the cell again goes on from there.
 
 # %%
-from kit.train import launch
-
-dataset = load(settings.data)
 print(f"{dataset.source}: {len(dataset.train_images):,} training images")
 trained = launch(settings, dataset)
 

@@ -118,7 +118,7 @@ def test_a_parameter_that_was_overwritten_by_something_else_is_refused():
 
 
 def test_settings_survive_the_way_through_a_command_line():
-    given = {"recipe": "t4", "epochs": 7, "arch": "64,128/1,2", "amp": "fp32", "resume": False, "lr": 0.3}
+    given = {"recipe": "t4", "epochs": 70, "arch": "64,128/1,2", "amp": "fp32", "resume": False, "lr": 0.3}
     settings = check("train", given)
     assert from_arguments("train", as_arguments(settings, "train")) == settings
 

@@ -8,10 +8,10 @@ import pandas as pd
 
 from kit.ablation import records
 from kit.ablation.comparisons import LAST, accuracy_by_seed, compared
-from kit.ablation.records import device_of, differences_in_recipe, name_without_seed
+from kit.ablation.records import device_of, differences_in_recipe
 from kit.ablation.significance import difference
 from kit.recipe import PAPER
-from kit.run import Run, all_runs, readable
+from kit.run import Run, all_runs, name_without_seed, readable
 
 ENGINE = "engine"
 WAYS = {ENGINE: "the engine", "float32": "the engine in float32, not compiled", "paper-way": "the paper's own way"}

@@ -18,12 +18,11 @@ from kit.ablation.records import (
     device_of,
     differences_in_recipe,
     identity_of,
-    name_without_seed,
     settings_of,
 )
 from kit.ablation.significance import WORDS, Difference, difference, holm, mean_interval, verdict
 from kit.recipe import RECIPES
-from kit.run import Run
+from kit.run import Run, name_without_seed
 
 NAN = float("nan")
 LAST = "last epoch (%)"

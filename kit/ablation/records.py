@@ -17,12 +17,11 @@ from kit.data import CLASSES
 from kit.errors import KitError
 from kit.model import parse
 from kit.recipe import PAPER, RECIPES, Recipe
-from kit.run import Run, all_runs, readable
+from kit.run import RESULTS, Run, all_runs, readable
 from kit.system import files
-from kit.system.paths import ROOT, workspace
+from kit.system.paths import workspace
 
 FINAL = "paper"  # the row that every table has: the paper's final configuration
-RESULTS = ROOT / "notebooks" / "results"
 
 
 @dataclass(frozen=True)
@@ -142,11 +141,6 @@ def differences_in_recipe(run: Run, base: Recipe, aside: Sequence[str] = ("seed"
         elif beside:
             words[name] += f" instead of {theirs[name]!r}"
     return ", ".join(words.values())
-
-
-def name_without_seed(run: Run) -> str:
-    """The run's name without its `-seed<N>`, which runs that differ in nothing else share."""
-    return re.sub(r"-seed\d+$", "", run.name)
 
 
 def attempt_of(run: Run) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kit.system.door import door
 
 if TYPE_CHECKING:
-    from kit.model.architecture import ARCHITECTURES, FORMS, Architecture, parse, sizes
+    from kit.model.architecture import ARCHITECTURES, FORMS, IMAGE_SIDE, Architecture, parse, sizes
     from kit.model.basic import BasicBlock
     from kit.model.budget import PARAMETER_BUDGET, check_budget, count_parameters, draft
     from kit.model.pooled import WhiteningStem

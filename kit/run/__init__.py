@@ -5,13 +5,17 @@ May import: data, errors, model, recipe, system.
 """
 
 from kit.run.folder import WEIGHTS, Run, all_runs, load_runs, readable
+from kit.run.kept import RESULTS, mean_results, name_without_seed
 from kit.run.machine import describe_machine
 
 __all__ = [
+    "RESULTS",
     "WEIGHTS",
     "Run",
     "all_runs",
     "describe_machine",
     "load_runs",
+    "mean_results",
+    "name_without_seed",
     "readable",
 ]

@@ -6,6 +6,7 @@ May import: augment, data, errors, lookahead, model, parameters, predict, recipe
 """
 
 from kit.train.batches import CHUNK_IMAGES, Batches
+from kit.train.budget import fit_to_budget
 from kit.train.launch import launch
 from kit.train.learner import Learner
 from kit.train.loop import evaluate, train
@@ -15,6 +16,7 @@ __all__ = [
     "Batches",
     "Learner",
     "evaluate",
+    "fit_to_budget",
     "launch",
     "train",
 ]

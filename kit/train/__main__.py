@@ -11,6 +11,7 @@ from kit.data import load
 from kit.errors import KitError
 from kit.run import Run
 from kit.system.interrupt import Stopped
+from kit.train.budget import fit_to_budget
 from kit.train.loop import train
 
 
@@ -21,7 +22,9 @@ def main(arguments: list[str]) -> int:
         if settings.gpus > 1 and "WORLD_SIZE" not in os.environ:
             start = f"torchrun --nproc_per_node={settings.gpus} -m -- kit.train"
             raise KitError(f"gpus {settings.gpus} is for the notebook: here type {start} before the other options")
-        run = train(settings.recipe, load(settings.data), Run(settings.run), amp=settings.amp, compile=settings.compile,
+        dataset = load(settings.data)
+        settings = fit_to_budget(settings, dataset)
+        run = train(settings.recipe, dataset, Run(settings.run), amp=settings.amp, compile=settings.compile,
                     resume=settings.resume, max_hours=settings.hours)  # fmt: skip
         if int(os.environ.get("RANK", 0)) == 0:
             print(run.folder, run.summary(), sep="\n")

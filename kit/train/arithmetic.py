@@ -1,8 +1,9 @@
 """The arithmetic of a training, counted before it starts."""
 
 from collections.abc import Sequence
+from functools import cache
 
-from kit.model import draft, flops
+from kit.model import Architecture, draft, flops
 from kit.recipe import Recipe
 
 PASSES = 3  # forward, gradients of the maps, gradients of the weights: each costs about the same
@@ -19,7 +20,13 @@ def pflop_of_epochs(recipe: Recipe, classes: int, epoch_steps: Sequence[int]) ->
         classes: number of classes.
         epoch_steps: the number of steps of each epoch.
     """
-    network = draft(recipe.architecture, classes)
-    per_image = {side: PASSES * flops(network, side) / 1e15 for side in set(recipe.sides)}
+    network = recipe.architecture
+    per_image = {side: PASSES * forward_flops(network, classes, side) / 1e15 for side in set(recipe.sides)}
     shown = recipe.batch_size * recipe.copies
     return [per_image[side] * n * shown for side, n in zip(recipe.sides, epoch_steps, strict=True)]
+
+
+@cache
+def forward_flops(architecture: Architecture, classes: int, side: int) -> int:
+    """Floating-point operations of one image's forward pass; `side` is its height and width in pixels."""
+    return flops(draft(architecture, classes), side)
