@@ -76,6 +76,16 @@ def test_lookahead_stands_alone():
     assert not [name for path, room, name in imports() if room == "lookahead"]
 
 
+def test_one_module_alone_installs_handlers_of_signals():
+    called = {
+        str(path.relative_to(KIT))
+        for path in KIT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("signal.signal", "signal.set_wakeup_fd")
+    }
+    assert called == {"system/interrupt.py"}
+
+
 @pytest.mark.parametrize("room", DOORS)
 def test_a_door_opens_for_every_name_and_hides_no_module_behind_a_function(room):
     door = import_module(f"kit.{room}")

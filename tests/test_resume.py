@@ -2,7 +2,10 @@
 
 import os
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -11,7 +14,7 @@ from training_process import start_command, start_training
 
 from kit.recipe import RECIPES
 from kit.run import Run
-from kit.system.interrupt import Stopped, StopRequest
+from kit.system.interrupt import PassedOn, Stopped, StopRequest
 from kit.train import loop as training
 from kit.train.learner import Learner
 from kit.train.loop import train
@@ -65,6 +68,7 @@ def written(path):
     return path.stat().st_mtime_ns if path.is_file() else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings, kills", [(MIXED, 10), (AVERAGED, 4)], ids=["mixed", "averaged"])
 def test_killed_at_random_moments_a_run_ends_as_if_unbroken(tmp_path, settings, kills):
     recipe = SMALL.replace(batch_size=32, **settings)
@@ -129,6 +133,14 @@ def test_a_stop_at_any_step_loses_nothing(tmp_path, digits, digits_recipe, digit
     assert outcome(train(digits_recipe, digits, run)) == outcome(digits_run)
 
 
+def test_a_finished_run_is_checked_once(tmp_path, digits, digits_recipe, digits_run, monkeypatch):
+    copy = Run(shutil.copytree(digits_run.folder, tmp_path / "finished"))
+    read, read_model = [], Run.model
+    monkeypatch.setattr(Run, "model", lambda run, which="last": (read.append(which), read_model(run, which))[1])
+    assert train(digits_recipe, digits, copy).finished
+    assert sorted(read) == ["best", "last"]
+
+
 def test_out_of_time_a_run_stays_unfinished_and_goes_on(tmp_path, digits, digits_recipe, digits_run, capsys):
     run = train(digits_recipe, digits, Run(tmp_path / "slow"), max_hours=1e-9)
     assert not run.finished
@@ -161,3 +173,26 @@ def test_a_second_signal_acts_at_once_and_handlers_come_back(heeded_interrupts):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_signals_are_passed_on_as_one_and_a_second_interrupt_acts_here(heeded_interrupts):
+    script = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('asked', flush=True))\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    before = [signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)]
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as child:
+        passed_on = PassedOn(lambda: child.pid)
+        assert child.stdout.readline() == "ready\n"
+        passed_on.begin()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert child.stdout.readline() == "asked\n"
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        passed_on.end()
+        assert child.communicate(timeout=30)[0] == ""
+    assert [signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)] == before

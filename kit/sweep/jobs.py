@@ -18,7 +18,7 @@ from typing import Any
 
 from kit.errors import KitError
 from kit.system import locks
-from kit.system.interrupt import StopRequest
+from kit.system.interrupt import StopRequest, ignore_ctrl_c
 from kit.system.machine import environment_of_child
 from kit.workflow import execute
 
@@ -68,7 +68,8 @@ def run_jobs(jobs: Sequence[Job], places: Sequence[Mapping[str, str]], stop: Sto
         began: told of every start, with its place.
         ended: told of every end, with the reason where it failed.
     """
-    waiting, running, asked = list(jobs), {}, False
+    waiting, asked = list(jobs), False
+    running: dict[int, tuple[Job, subprocess.Popen]] = {}  # by the number of the place
     try:
         while running or (waiting and not stop.reason):
             for number, place in enumerate(places):
@@ -112,7 +113,7 @@ def _failure(job: Job, code: int) -> str | None:
 
 def main(folder: str, parameters: str, parent: str) -> int:
     """Execute the train notebook into a run folder; the sweep that started it reads the log."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process; the sweep alone decides
+    ignore_ctrl_c()
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     try:
         with _free_folder(Path(folder)):

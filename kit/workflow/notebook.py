@@ -3,15 +3,12 @@
 import io
 import logging
 import os
-import signal
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 import papermill
@@ -23,6 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from kit.errors import KitError
 from kit.system import files, progress
+from kit.system.interrupt import PassedOn
 from kit.system.machine import environment_of_child
 from kit.system.paths import ROOT
 
@@ -84,12 +82,10 @@ class OwnKernelManager(AsyncKernelManager):
     packages, so they are not looked at.
 
     A kernel leads a session of its own, so that no interrupt of a terminal reaches it, and it ignores SIGINT between
-    cells. SIGTERM asks a training to save and end, and ends every other work at once. A second SIGINT acts on this
-    process.
+    cells. SIGTERM asks a training to save and end, and ends every other work at once.
     """
 
-    _previous: dict[int, Any] = {}  # noqa: RUF012
-    _passed_on = False
+    _signals: PassedOn | None = None
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -98,28 +94,19 @@ class OwnKernelManager(AsyncKernelManager):
             self._kernel_spec = KernelSpec(**get_kernel_dict())
         return self._kernel_spec
 
-    async def start_kernel(self, **arguments: Any) -> None:
+    async def start_kernel(self, **arguments: Any) -> None:  # type: ignore[override]  # run_sync hides the base's type
         """Start the kernel, which finds this kit; heed signals from then on if this is the main thread."""
         environment = environment_of_child()
         environment.pop("JPY_SESSION_NAME", None)  # this kernel's notebook is open nowhere
         await super().start_kernel(**{"env": environment, **arguments})
-        if threading.current_thread() is threading.main_thread():
-            heeded = [s for s in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(s) is not signal.SIG_IGN]
-            self._previous = {signum: signal.signal(signum, self._pass_on) for signum in heeded}
+        self._signals = PassedOn(lambda: getattr(self.provisioner, "pid", None))
+        self._signals.begin()
 
-    async def cleanup_resources(self, restart: bool = False) -> None:
-        """Give the signals back."""
-        for signum, handler in self._previous.items():
-            signal.signal(signum, handler)
+    async def cleanup_resources(self, restart: bool = False) -> None:  # type: ignore[override]  # as above
+        """Stop passing signals on."""
+        if self._signals is not None:
+            self._signals.end()
         await super().cleanup_resources(restart)
-
-    def _pass_on(self, signum: int, _frame: FrameType | None) -> None:
-        if signum == signal.SIGINT:
-            signal.signal(signum, self._previous[signum])
-        if not self._passed_on:  # a training takes a second one for "at once, unsaved"
-            self._passed_on = True
-            with suppress(ProcessLookupError):
-                os.kill(self.provisioner.pid, signal.SIGTERM)
 
 
 @contextmanager
