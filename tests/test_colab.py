@@ -110,6 +110,7 @@ def test_the_first_cell_says_what_to_do_where_there_is_no_kit(tmp_path):
     assert "Start in the repository's folder, or add `--cwd REPOSITORY`" in traceback
 
 
+@pytest.mark.slow
 def test_the_first_cell_alone_clones_the_kit_and_imports_it(tmp_path, notebooks):
     repository = notebooks.parent
     shutil.copytree(ROOT / "kit", repository / "kit", ignore=shutil.ignore_patterns("__pycache__"))

@@ -303,6 +303,7 @@ def real() -> Dataset:
     return load()
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_real_images_have_the_published_statistics(real):
     assert real.classes == CLASSES
@@ -313,6 +314,7 @@ def test_the_real_images_have_the_published_statistics(real):
     np.testing.assert_allclose(scaled.std((0, 2, 3)), [0.2470, 0.2435, 0.2616], atol=5e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_a_second_start_on_the_real_images_decodes_nothing(real, monkeypatch):
     monkeypatch.setattr(imagefolder, "_decode_file", lambda path: pytest.fail(f"{path} was decoded again"))
@@ -320,6 +322,7 @@ def test_a_second_start_on_the_real_images_decodes_nothing(real, monkeypatch):
     assert torch.equal(again.train_images, real.train_images)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_holdout_keeps_800_real_images_of_each_class(real):
     parts = split(real, "holdout", 1029)
@@ -327,6 +330,7 @@ def test_holdout_keeps_800_real_images_of_each_class(real):
     assert parts.train_labels.bincount().tolist() == [4200] * 10
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("layout", ["2024", "2025"])
 def test_the_real_test_images_survive_both_layouts(real, tmp_path, layout):
@@ -337,6 +341,7 @@ def test_the_real_test_images_survive_both_layouts(real, tmp_path, layout):
     assert torch.equal(test.ids, ids)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("pixels", [False, True])
 def test_each_real_image_alone_tells_its_layout(real, tmp_path, pixels):

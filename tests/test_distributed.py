@@ -31,6 +31,7 @@ def ranks(tmp_path_factory):
     return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in (0, 1)], folder
 
 
+@pytest.mark.slow
 def test_a_step_of_two_processes_is_the_step_of_one(ranks):
     alone = one_step(World())
     for found in ranks[0]:
@@ -38,6 +39,7 @@ def test_a_step_of_two_processes_is_the_step_of_one(ranks):
         assert found["step"]["totals"] == pytest.approx(alone["totals"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_parameters_and_buffers_are_identical_after_every_epoch(ranks):
     first, second = (found["epochs"] for found in ranks[0])
     assert len(first) == len(second) == RECIPE.epochs
@@ -50,6 +52,7 @@ def test_parameters_and_buffers_are_identical_after_every_epoch(ranks):
     assert not torch.equal(start["classifier.weight"], end["classifier.weight"])
 
 
+@pytest.mark.slow
 def test_a_run_that_one_process_stopped_goes_on_as_if_unbroken(ranks):
     found, folder = ranks
     assert found[0]["stops"] == found[1]["stops"]
@@ -81,6 +84,7 @@ def test_an_error_of_the_first_contact_is_not_taken_for_silence(monkeypatch):
         check_contact(torch.device("cpu"), seconds=5)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_run_with_an_error(tmp_path, capfd):
     with pytest.raises(KitError, match="ended with exit status 1: the lines above say why"):
         two_processes("die", tmp_path)
@@ -88,6 +92,7 @@ def test_a_process_that_dies_ends_the_run_with_an_error(tmp_path, capfd):
     assert not Run(tmp_path / "dead").finished
 
 
+@pytest.mark.slow
 def test_the_training_command_shares_a_run_and_rank_0_alone_prints(tmp_path, capfd):
     settings = Settings(
         RECIPE.replace(epochs=2, batch_size=128, resize=""), "digits", data="digits", run=str(tmp_path / "run")

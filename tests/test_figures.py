@@ -110,12 +110,14 @@ def about(answers):
     yield plots.training_views(torch.randn(len(some), 3, 32, 32), mixed, answers.classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [0, 0.1, 0.45, 1])
 def test_every_figure_of_answers_at_every_accuracy(right):
     for figure in about(answers_of(right=right)):
         check(figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [1, 2, 27])
 @pytest.mark.parametrize("right", [0, 1])
 def test_every_figure_of_few_images(images, right):
@@ -123,12 +125,14 @@ def test_every_figure_of_few_images(images, right):
         check(figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", NAMES)
 def test_every_figure_with_any_class_names(names):
     for figure in about(answers_of(27, names=NAMES[names], absent=3)):
         check(figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistakes", [0, 1, 2, 27])
 def test_every_thumbnail_has_one_size(mistakes):
     answers = answers_of(60, 1 - mistakes / 60)

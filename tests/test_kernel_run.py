@@ -72,6 +72,7 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_three_kernels_that_go_on_from_each_other_equal_one_unbroken_run(
     kaggle, workspace, tmp_path, digits, project, monkeypatch
 ):

@@ -158,6 +158,7 @@ def train_in_parallel(rank, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not distributed.is_available(), reason="this torch has no distributed package")
 def test_both_processes_of_ddp_hold_the_weights_of_one_process(tmp_path):
     multiprocessing.spawn(train_in_parallel, (tmp_path,), nprocs=2)

@@ -20,6 +20,7 @@ from kit.errors import KitError
 from kit.parameters import NOTEBOOKS, Settings
 from kit.recipe import RULES
 from kit.workflow import chain as workflow
+from kit.workflow.__main__ import ipynb_of
 
 PAPERMILL = [sys.executable, "-m", "papermill"]
 SECONDS = {"data": "digits", "recipe": "digits", "epochs": 1}
@@ -33,6 +34,7 @@ def demo(project, command):
     return answer
 
 
+@pytest.mark.slow
 def test_the_demo_goes_from_images_to_a_checked_csv(project, demo):
     assert "IPKernelApp" not in demo.stderr
     figures = json.loads((project / "runs" / "demo" / "metrics.json").read_text())
@@ -45,6 +47,7 @@ def test_the_demo_goes_from_images_to_a_checked_csv(project, demo):
     assert right == pytest.approx(figures["last_accuracy"], abs=0.6)  # bf16 and the batch's size round differently
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_every_executed_notebook_is_kept_with_its_figures(project, demo, notebook):
     executed = nbformat.read(project / "runs" / "demo" / f"{notebook}.ipynb", 4)
@@ -54,6 +57,7 @@ def test_every_executed_notebook_is_kept_with_its_figures(project, demo, noteboo
     assert not [output for output in outputs if output.get("name") == "stderr"], "warnings in a notebook"
 
 
+@pytest.mark.slow
 def test_the_demo_leaves_a_page_of_its_run_and_one_of_all_runs(project, demo):
     report = project / "runs" / "demo" / "report.html"
     assert f"to read or hand in: {report}" in demo.stdout
@@ -65,12 +69,14 @@ def test_the_demo_leaves_a_page_of_its_run_and_one_of_all_runs(project, demo):
     assert 'href="demo/report.html"' in (project / "runs" / "index.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_browser_shows_the_pages_of_the_demo(project, demo, browser, width):
     for page in ("demo/report.html", "index.html"):
         assert look_at(browser, project / "runs" / page, width) == NOTHING
 
 
+@pytest.mark.slow
 def test_figures_are_saved_at_print_resolution(project, demo):
     from PIL import Image
 
@@ -89,6 +95,7 @@ def run_from_the_top_again(path):
     return last
 
 
+@pytest.mark.slow
 def test_nbval_passes_on_prepared_copies_and_cells_run_again(project, demo, command):
     given = {"train": SECONDS | {"run": "nbval"}, "explore": {"data": "digits", "recipe": "digits"}}
     for notebook in ("misclassification", "submit"):
@@ -110,14 +117,9 @@ def test_nbval_passes_on_prepared_copies_and_cells_run_again(project, demo, comm
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
-def test_the_ipynb_is_what_its_py_makes(notebook, tmp_path):
+def test_the_ipynb_is_what_the_command_writes_from_its_py(notebook):
     source, paired = (ROOT / "notebooks" / f"{notebook}.{kind}" for kind in ("py", "ipynb"))
-    copy = tmp_path / paired.name
-    copy.write_text(paired.read_text())
-    (tmp_path / source.name).write_text(source.read_text())
-    words = ["-m", "jupytext", "--quiet", "--update", "--to", "ipynb", str(tmp_path / source.name)]
-    subprocess.run([sys.executable, *words], check=True)
-    assert copy.read_text() == paired.read_text(), "run: jupytext --update --to ipynb notebooks/*.py"
+    assert paired.read_text() == ipynb_of(source.read_text()), "run: python -m kit.workflow"
     assert not [cell for cell in json.loads(paired.read_text())["cells"] if cell.get("outputs")]
 
 
@@ -138,6 +140,7 @@ def test_every_code_cell_follows_a_sentence(notebook):
             assert before.cell_type == "markdown" or "parameters" in cell.metadata.get("tags", []), cell.source
 
 
+@pytest.mark.slow
 def test_papermill_lists_every_parameter_with_its_meaning():
     for notebook, names in NOTEBOOKS.items():
         answer = subprocess.run([*PAPERMILL, "--help-notebook", str(ROOT / "notebooks" / f"{notebook}.ipynb")],
@@ -148,6 +151,7 @@ def test_papermill_lists_every_parameter_with_its_meaning():
             assert re.search(rf" {name}: \w+ \(default [^)]*\) \S+ \S+", told), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -166,6 +170,7 @@ def test_a_bad_parameter_stops_the_notebook_before_any_work(project, command, gi
     assert not (project / "runs" / "bad").exists()
 
 
+@pytest.mark.slow
 def test_where_cifar10_is_not_found_one_sentence_says_what_to_pass(project, command, tmp_path):
     answer = command(*PAPERMILL, "notebooks/train.ipynb", "none.ipynb", "-p", "epochs", "200", "-p", "data",
                      str(tmp_path), cwd=project)  # fmt: skip
@@ -173,6 +178,7 @@ def test_where_cifar10_is_not_found_one_sentence_says_what_to_pass(project, comm
     assert "KitError" in answer.stderr and str(tmp_path) in answer.stderr
 
 
+@pytest.mark.slow
 def test_the_help_of_the_command_line_knows_every_parameter(command):
     answer = command("-m", "kit", "run", "--help")
     assert answer.returncode == 0

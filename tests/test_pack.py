@@ -58,6 +58,7 @@ def test_the_pack_holds_what_graders_ask_for(handed_in):
     assert all(re.fullmatch("[0-9a-f]{64}", each) for each in (manifest["csv_sha256"], manifest["test_file_sha256"]))
 
 
+@pytest.mark.slow
 def test_its_own_kit_makes_the_same_csv_in_an_empty_folder(handed_in, tmp_path):
     """As a grader does it: unpack, and verify with the kit that was in the pack."""
     made, test_file = handed_in

@@ -219,6 +219,7 @@ def wait_until(happened, process, seconds=240):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_six_runs_killed_twice_end_as_six_finished_runs_and_one_table(copy):
     words = ["--rows", "digits,quick", "--seeds", "3", "--epochs", "2", "--jobs", "2", "--keep"]
     folders = [copy / "runs" / f"{row}-2epochs-x0.125-digits-seed{s}" for s in (1, 2, 3) for row in ("digits", "quick")]
@@ -256,6 +257,7 @@ def test_six_runs_killed_twice_end_as_six_finished_runs_and_one_table(copy):
     assert not [line for line in lines if "Warning" in line or "Traceback" in line]
 
 
+@pytest.mark.slow
 def test_asked_to_end_a_sweep_lets_its_run_save_and_says_how_to_go_on(copy):
     words = ["--rows", "quick,digits", "--epochs", "400"]
     folder = copy / "runs" / "digits-400epochs-x0.125-digits-seed1"

@@ -23,6 +23,7 @@ def weights(run):
     return run.weights_path().read_bytes()
 
 
+@pytest.mark.slow
 def test_training_learns_the_digits(tmp_path, digits):
     run = train(RECIPES["digits"].replace(epochs=8), digits, Run(tmp_path / "run"))
     assert run.metrics["last_accuracy"] > 95
@@ -156,6 +157,7 @@ def test_a_full_disk_leaves_the_last_good_files(tmp_path, digits, monkeypatch):
     assert {p.name: p.read_bytes() for p in run.folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_the_command_line_entry_trains_and_refuses(tmp_path, monkeypatch, capsys):
     name = str(tmp_path / "cli")
     assert main(["--data=digits", "--recipe=digits", "--epochs=1", f"--run={name}", "--amp=fp32"]) == 0
@@ -174,6 +176,7 @@ def test_the_command_line_entry_trains_and_refuses(tmp_path, monkeypatch, capsys
     assert "torchrun --nproc_per_node=2 -m -- kit.train" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_images_are_learnt(tmp_path):
     everything = load("auto")
