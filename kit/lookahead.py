@@ -47,6 +47,15 @@ class Lookahead(torch.optim.Optimizer):
         ValueError: A setting is out of its range, or there is no parameter.
     """
 
+    optimizer: torch.optim.Optimizer
+    k: int
+    alpha: float
+    pullback_momentum: str
+    counter: int  # inner steps since the slow weights last moved
+    _versions: dict[Tensor, int]
+    _at_slow_weights: bool
+    _prepared: bool
+
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
@@ -66,8 +75,8 @@ class Lookahead(torch.optim.Optimizer):
             raise ValueError("Lookahead got an optimizer with an empty parameter list")
         self.optimizer = optimizer
         self.k, self.alpha, self.pullback_momentum = int(k), float(alpha), pullback_momentum
-        self.counter = 0  # inner steps since the slow weights last moved
-        self._versions: dict[Tensor, int] = {}
+        self.counter = 0
+        self._versions = {}
         self._at_slow_weights = self._prepared = False
         # The base class empties `param_groups` and adds each group again, which takes the slow weights.
         super().__init__(optimizer.param_groups, optimizer.defaults)
@@ -88,7 +97,7 @@ class Lookahead(torch.optim.Optimizer):
         self._take_slow_weights(self.param_groups[-1]["params"])
 
     @torch.compiler.disable  # Dynamo guards no attribute of an optimizer: it would take counter for constant
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Make an inner step and, after the k-th, one of the slow weights; return what the inner one returns.
 
         Args:
@@ -96,7 +105,8 @@ class Lookahead(torch.optim.Optimizer):
         """
         if not self._prepared:
             self.prepare_step()
-        loss = self.optimizer.step(closure)
+        inner_step: Callable[..., float | None] = self.optimizer.step
+        loss = inner_step(closure)
         self.counter += 1
         if self.counter >= self.k:
             self._synchronize()
@@ -240,10 +250,10 @@ class Lookahead(torch.optim.Optimizer):
         saved, own = state_dict["inner_class"], type(self.optimizer).__name__
         if saved != own:
             raise ValueError(f"the state_dict is of Lookahead around {saved}, not around {own}")
-        saved = [tuple(state["slow"].shape) for _, state in sorted(state_dict["state"].items())]
-        own = [tuple(parameter.shape) for parameter in self._parameters()]
-        if saved != own:
-            raise ValueError(f"the state_dict is of parameters of shapes {saved}, not {own}: another model")
+        saved_shapes = [tuple(state["slow"].shape) for _, state in sorted(state_dict["state"].items())]
+        shapes = [tuple(parameter.shape) for parameter in self._parameters()]
+        if saved_shapes != shapes:
+            raise ValueError(f"the state_dict is of parameters of shapes {saved_shapes}, not {shapes}: another model")
 
     def __getstate__(self) -> dict:
         self._require_fast_weights()

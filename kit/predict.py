@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +12,7 @@ from kit.augment import normalize
 from kit.errors import KitError
 from kit.model import PARAMETER_BUDGET, count_parameters
 from kit.system import progress
-from kit.system.precision import autocast, default_device
+from kit.system.precision import autocast, default_device, precision
 from kit.views import ADAPTIVE, views_of
 
 SURE = 0.8  # a lead of the flip's answer that the other views overturned for none of 10,000 test images (two networks)
@@ -42,7 +41,7 @@ def predict(
             each also mirrored); "adaptive" (the flip and, where it leaves doubt, 18 views, with the diagonal
             neighbours: the answers of 18 views for less than half the work); or a number of views from 1 to
             162, the first of a list of mirrored shifts that starts with these and goes on to 4 pixels.
-        amp: the precision, one of kit.precision.PRECISIONS.
+        amp: the precision, one of kit.system.precision.PRECISIONS.
         batch_size: images at once; by default 2,048 on a GPU and 256 on a CPU.
 
     Raises:
@@ -51,45 +50,10 @@ def predict(
     views = views_of(tta)
     answers = _adaptive_mean if str(tta) == ADAPTIVE else _mean_over_views
     device, batch_size = _placed(images, device, batch_size)
-    with evaluating(model, device), autocast(device, amp):
+    with evaluating(model, device), autocast(device, precision(device, amp)):
         batches = progress.over(images.split(batch_size), "predicting", "batches")
         logits = [answers(model, _prepared(b, device), views) for b in batches]
     return _finite(torch.cat(logits).cpu())
-
-
-def reestimate_batchnorm(
-    model: nn.Module,
-    images: Tensor,
-    *,
-    amp: str = "auto",
-    device: str | torch.device | None = None,
-    batch_size: int | None = None,
-) -> nn.Module:
-    """A copy of `model` with the BatchNorm means and variances of `images`, uint8 (N, 3, 32, 32), no labels.
-
-    Nothing calls this unless you do. It learns from the images it will be scored on, which a competition may
-    forbid (the course's rules do not say: ask before using it on the test file). It helps where images are
-    degraded (Schneider et al. 2020, arXiv:2006.16971) and can cost accuracy where they are merely other
-    photos, as in the competition's test.
-
-    Batches are drawn in a fixed shuffled order: a test file sorted by class would otherwise hide the variance
-    between the classes. Dropout stays off.
-
-    Raises:
-        KitError: there are fewer than two images, or the model has no BatchNorm with running statistics.
-    """
-    if len(images) < 2:
-        raise KitError("BatchNorm statistics need at least two images: give the whole test file")
-    device, batch_size = _placed(images, device, batch_size)
-    adapted = deepcopy(model)
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    norms = [m for m in adapted.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
-    if not norms:
-        raise KitError("this model has no BatchNorm2d with running statistics to re-estimate")
-    with torch.no_grad(), evaluating(adapted, device), _collecting_statistics(norms), autocast(device, amp):
-        for chosen in order.tensor_split(-(-len(order) // batch_size)):  # each batch counts the same
-            adapted(_prepared(images[chosen], device))
-    return adapted
 
 
 @dataclass(frozen=True)
@@ -160,20 +124,6 @@ def evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
         model.to(home)
         for module, mode in modes.items():
             module.training = mode
-
-
-@contextmanager
-def _collecting_statistics(norms: list[nn.Module]) -> Iterator[None]:
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-        norm.train()
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
 
 
 def _prepared(batch: Tensor, device: torch.device) -> Tensor:

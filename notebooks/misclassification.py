@@ -17,7 +17,7 @@
 # %% [markdown]
 # # Misclassified images
 #
-# What a trained network gets wrong, and what that says about the next thing to try.
+# The mistakes of a trained network, and what they suggest to try next.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 # Find the kit: above this folder or this notebook, attached on Kaggle, or cloned from its address if set (Colab).
@@ -108,8 +108,8 @@ analysis.per_class(answers).round(3)
 # %% [markdown]
 # ## Which pairs
 #
-# The most frequent mistakes. Each row shows one pair, with the images on which the network was surest of the wrong
-# class.
+# The most frequent mistakes. Each row shows one pair, with the images on which the network was most confident of the
+# wrong class.
 
 # %%
 trained.save_figure(plots.confused_examples(images, answers), "confused_pairs")
@@ -121,17 +121,17 @@ trained.save_figure(plots.confused_examples(images, answers), "confused_pairs")
 analysis.confused_pairs(answers)
 
 # %% [markdown]
-# ## The surest mistakes
+# ## The most confident mistakes
 #
-# The mistakes of which the network was surest. Look for what they have in common, such as framing, drawings or
-# colours.
+# The mistakes that the network made with most confidence. Look for what they have in common, such as framing, drawings
+# or colours.
 
 # %%
 wrong = analysis.confident_mistakes(answers, 27)
 trained.save_figure(plots.gallery(images, answers, wrong, "Most confident mistakes"), "confident_mistakes")
 
 # %% [markdown]
-# The right answers of which the network was least sure.
+# The right answers that the network gave with least confidence.
 
 # %%
 doubtful = analysis.doubtful_hits(answers, 27)
@@ -151,7 +151,7 @@ maps = gradcam(network, images[shown])
 trained.save_figure(plots.heat_maps(images, maps, answers, shown), "heat_maps")
 
 # %% [markdown]
-# ## How sure, and how rightly so
+# ## Confidence and accuracy
 #
 # The images in ten equal parts, from the least to the most confident. Above them stands how many of the mistakes lie
 # in the least confident part: the more, the better confidence tells right from wrong.
@@ -160,7 +160,7 @@ trained.save_figure(plots.heat_maps(images, maps, answers, shown), "heat_maps")
 trained.save_figure(plots.confidence_parts(answers), "accuracy_by_confidence")
 
 # %% [markdown]
-# A point below the dashed line means that the network is surer than it is right. Temperature scaling divides the
+# A point below the dashed line means that the network is overconfident. Temperature scaling divides the
 # logits by one number, which is fitted on one half of the images. Both diagrams show the other half.
 
 # %%

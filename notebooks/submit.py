@@ -81,7 +81,7 @@ test = images_to_label(settings.test_file, settings.data, dataset, members)
 print(test.source)
 
 # %% [markdown]
-# A check that the images were read rightly. Each row describes one set of images, with values from 0 to 1. Photos of
+# A check that the images were read correctly. Each row describes one set of images, with values from 0 to 1. Photos of
 # one kind agree within a few hundredths; a wrong layout, channel order or scale does not, and is warned of.
 
 # %%
@@ -90,8 +90,8 @@ from kit.submission import warn_of_unlike_images
 warn_of_unlike_images(test.images, dataset.train_images).round(3)
 
 # %% [markdown]
-# A file whose images are mirrored, turned or have red and blue exchanged looks alike to these figures, but not to the
-# network: it is surer of the images when they are read the right way.
+# These figures do not change if images are mirrored, turned, or have red and blue exchanged. The network notices it: it
+# is more confident if the images are read in the right way.
 
 # %%
 from kit.analysis import confidence_of_readings
@@ -120,7 +120,7 @@ counts.to_frame("predictions of each class").T
 # %% [markdown]
 # ## The expected score
 #
-# What the leaderboard will probably say, before a submission is spent. One method is a line through the results that
+# The probable score on the leaderboard, before a submission is used up. One method is a line through the results that
 # teams have published; the others look at the unlabelled test images, calibrated on the validation images.
 
 # %%

@@ -53,14 +53,14 @@ filter: str = None  # odd size of the filters, one or one per layer such as 3,3,
 skip_kernel: str = None  # odd size of the skip convolutions, one or one per layer, empty for the architecture's own
 pool: int = None  # size of the average pool, 0 for the whole last map
 dropout: float = None  # probability between the two convolutions of a block, 0 up to 1
-batch_size: int = None  # images a step, over all GPUs together
+batch_size: int = None  # images per step, over all GPUs together
 optimizer: str = None  # sgd, nesterov, adam, adamw or muon
 lr: float = None  # highest learning rate, above 0
 momentum: float = None  # momentum of SGD or beta1 of Adam, 0 up to 1
 weight_decay: float = None  # L2 regularization, 0 or more
 schedule: str = None  # cosine, linear, constant, or step (by 0.1 at 50 % and 75 % of the run)
 warmup: float = None  # epochs of linear warm-up
-lookahead_k: int = None  # fast steps a slow step of Lookahead, 0 for none
+lookahead_k: int = None  # fast steps per slow step of Lookahead, 0 for none
 lookahead_alpha: float = None  # how far the slow weights move towards the fast ones, 0 to 1
 label_smoothing: float = None  # share of the target spread over all classes, 0 up to 1
 augment: str = None  # none, or crop reflect shift, flip alternate, autoaugment randaugment trivialaugment, joined by +
@@ -73,11 +73,11 @@ regmixup_alpha: float = None  # alpha of RegMixup, 0 for none
 erase: float = None  # probability of random erasing, 0 for none
 skip_easy: float = None  # share of the images, easy ones, that the middle epochs leave out, 0 up to 0.7
 resize: str = None  # sizes of the images in early epochs, with their shares of the epochs: 24x0.4,28x0.3
-ema: float = None  # decay a step of averaged weights, 0 for none
+ema: float = None  # decay of the averaged weights per step, 0 for none
 split: str = None  # paper (validate on the official test images) or holdout (16 % of the training images)
 seed: int = None  # seed of the weights, the order and the augmentation
 amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
-compile: str = "auto"  # torch.compile: auto (where the run is long enough to pay), on or off
+compile: str = "auto"  # torch.compile: auto (if the run is long enough to gain from it), on or off
 gpus: int = 1  # GPUs that share every batch (if two T4s hang at the start, set the variable NCCL_P2P_DISABLE to 1)
 resume: bool = True  # go on from the checkpoint of the run, False to start over
 max_hours: float = 0.0  # stop cleanly after so many hours, 0 for 11.5 on Kaggle and no limit elsewhere
@@ -116,7 +116,7 @@ plots.architecture(summarize(network), f"{settings.recipe.arch}: {parameters:,} 
 # %% [markdown]
 # ## Training
 #
-# A row an epoch. Interrupting the kernel saves everything; running the cell again goes on from there.
+# One row per epoch. Interrupting the kernel saves everything; running the cell again goes on from there.
 
 # %%
 print(f"{dataset.source}: {len(dataset.train_images):,} training images")

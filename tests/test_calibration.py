@@ -12,9 +12,9 @@ from kit.analysis.answers import Answers
 from kit.analysis.calibration import (
     TEMPERATURES,
     calibrate,
+    cross_entropy,
     expected_calibration_error,
     fit_temperature,
-    negative_log_likelihood,
     reliability,
     scale,
     wilson,
@@ -61,7 +61,7 @@ def test_bins_agree_with_scikit_learn():
 def test_likelihood_agrees_with_scikit_learn():
     answers = drawn(1.0, 200)
     wanted = log_loss(answers.labels, answers.probabilities, labels=range(10))
-    assert negative_log_likelihood(answers) == pytest.approx(wanted)
+    assert cross_entropy(answers.logits, answers.labels) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -98,7 +98,7 @@ def test_ece_falls_and_no_prediction_changes():
     assert calibration.temperature == pytest.approx(2.5, rel=0.1)
     assert calibration.ece_after < 0.25 * calibration.ece_before
     np.testing.assert_array_equal(calibration.before.predicted, calibration.after.predicted)
-    assert "too sure of itself" in str(calibration)
+    assert "overconfident" in str(calibration)
 
 
 @pytest.mark.parametrize(("right", "end"), [(True, 0), (False, 1)])

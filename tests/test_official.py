@@ -94,7 +94,7 @@ def rewrite(path: Path, **changes) -> None:
         (lambda folder: rewrite(folder / "batches.meta", label_names=["cat"]), "names 1 classes"),
         (
             lambda folder: (folder / "batches.meta").write_bytes(pickle.dumps([1])),
-            "holds a list where a dict",
+            "holds a list, but a dict",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from benchmarks.batchnorm import reestimate_batchnorm
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
@@ -11,7 +12,7 @@ from kit.augment.pipeline import normalize
 from kit.errors import KitError
 from kit.model.budget import count_parameters
 from kit.model.resnet import build
-from kit.predict import average_models, predict, reestimate_batchnorm
+from kit.predict import average_models, predict
 from kit.views import TTA_VIEWS, VIEWS
 
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from benchmarks.made_shifts import MADE_SHIFTS
 from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_sample_image
 from torch import nn
 
 from kit.analysis.answers import Answers
-from kit.analysis.shifts import MADE_SHIFTS, SMALL_CHANGES, answers_under, weaknesses
+from kit.analysis.shifts import SMALL_CHANGES, answers_under, weaknesses
 
 BY_NAME = {shift.name: shift for shift in MADE_SHIFTS}
 

@@ -125,7 +125,7 @@ def test_bad_files_are_refused_in_one_sentence(path, content, sentence):
 
 def test_what_is_no_dictionary_of_arrays_is_refused(path):
     path.write_bytes(pickle.dumps([IMAGES, IDS]))
-    with pytest.raises(KitError, match="holds a list where a dictionary"):
+    with pytest.raises(KitError, match="holds a list, but a dictionary"):
         load_competition_test(path)
     path.write_bytes(b"ID,Labels\n0,3\n")
     with pytest.raises(KitError, match="is not a readable pickle"):

@@ -1,8 +1,8 @@
-"""The paper's tables beside ours: which run repeats which row, differences and their significance.
+"""Compare our runs with the paper's tables: which run repeats which row, differences and their significance.
 
 In: finished runs and kept records. Out: Markdown tables for the notebook and the README.
 May import: data, errors, model, recipe, run, system.
-A lazy door (kit.system.door): the tables' rows need no torch.
+A lazy door (kit.system.door), since the names of tables and rows need no torch.
 """
 
 from typing import TYPE_CHECKING

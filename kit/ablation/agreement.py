@@ -1,4 +1,4 @@
-"""The engine beside float32 and beside the paper's own way of training, of runs of tests/benchmarks/agreement.py."""
+"""Compare the engine with float32 and with the paper's own way of training (runs of tests/benchmarks/agreement.py)."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ COLUMNS = [LAST, "sd", "n", MINUS, "low", "high", "test", "minutes", "device"]
 
 
 def agreement_runs(folder: Path | None = None) -> list[Run]:
-    """The finished runs `<way>-seed<N>` below `folder`, by default notebooks/results/agreement, if it is there."""
+    """The finished runs `<way>-seed<N>` in `folder`, by default notebooks/results/agreement."""
     return [
         run
         for run in readable(run for run in all_runs(folder or records.RESULTS / "agreement") if run.finished)
@@ -29,17 +29,17 @@ def agreement_runs(folder: Path | None = None) -> list[Run]:
 
 
 def comparisons_of(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Runs that compare, of one recipe and the same images, by what they are in words."""
+    """Groups of runs with the same recipe and images; the key describes the group."""
     found = defaultdict(list)
     for run in runs:
         differs = differences_in_recipe(run, PAPER)
-        images = run.config["data"].partition(", decoded")[0]  # the same images, whenever they were decoded
+        images = run.config["data"].partition(", decoded")[0]  # when images were decoded does not matter
         found[f"The paper's recipe{f' but for {differs}' if differs else ''}; {images}"].append(run)
     return dict(found)
 
 
 def agreement(runs: Iterable[Run]) -> pd.DataFrame:
-    """A row a way that ran: accuracy of the last epoch, and the engine's mean minus this one's with a 95 % interval.
+    """One row per way of training: accuracy of the last epoch, and the engine's mean minus this one with its interval.
 
     Args:
         runs: one of `comparisons_of`.

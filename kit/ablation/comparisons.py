@@ -1,4 +1,4 @@
-"""Runs beside each other and beside the paper: accuracies, differences and gaps, as data frames."""
+"""Compare runs with each other and with the paper: accuracies, differences and gaps, as data frames."""
 
 import itertools
 from collections import defaultdict
@@ -32,10 +32,10 @@ SETTINGS = ("arch", "optimizer", "lr", "lookahead_k", "augment", "cutout", "mixu
 
 
 def accuracies(repetition: Repetition) -> pd.DataFrame:
-    """A row an experiment: the paper's figures and ours; n is 0 and ours are nan where nothing ran.
+    """One row per experiment: the paper's figures and ours; if nothing ran, n is 0 and ours are NaN.
 
-    The standard deviation `sd` has n - 1 degrees of freedom, `low` to `high` is the 95 % t-interval of the mean of the
-    last epoch; accuracies are in %, minutes and images a second means over the runs.
+    The standard deviation `sd` has n - 1 degrees of freedom; `low` to `high` is the 95 % t-interval of the last epoch's
+    mean accuracy. Accuracies are in %; minutes and images per second are means over the runs.
     """
     rows = []
     for experiment in repetition.table.experiments:
@@ -48,11 +48,11 @@ def accuracies(repetition: Repetition) -> pd.DataFrame:
 
 
 def figures_of(runs: Sequence[Run]) -> dict[str, Any]:
-    """Every figure of runs that are alike but for their seeds, averaged; nan and "" of no runs."""
+    """Every figure, averaged over runs that differ in their seed only; NaN and "" if there are no runs."""
     metrics = [run.metrics for run in runs]
     histories = [run.history for run in runs if not run.history.empty]
     last = [figures["last_accuracy"] for figures in metrics]
-    low, high = np.clip(mean_interval(last), 0, 100)  # of two seeds it can leave what an accuracy can be
+    low, high = np.clip(mean_interval(last), 0, 100)  # the interval of two seeds can reach beyond 0 and 100 %
     return {
         LAST: _mean(last),
         "sd": _deviation(last),
@@ -80,20 +80,20 @@ def _deviation(values: Sequence[float]) -> float:
 
 
 def reference_row(repetition: Repetition) -> Experiment:
-    """What the rows are compared with: the paper's final configuration, or the first row where that one did not run.
+    """The row that others are compared with: the paper's final configuration, or the first row if that did not run.
 
-    It is fixed before any result is known: against the best of k means, Holm's correction over k - 1 tests would find
-    differences between equals more often than at 5 %.
+    It is fixed before any result is known. If all rows were compared with the best of k means, Holm's correction over
+    k - 1 tests would find a difference between equal rows in more than 5 % of cases.
     """
     ran = {each.row: each for each in repetition.table.experiments if each.row in repetition.runs}
     return ran.get(FINAL) or next(iter(ran.values()))
 
 
 def differences(repetition: Repetition) -> pd.DataFrame:
-    """Each row that ran against `reference_row`: points with a 95 % interval, p-values and a verdict in words.
+    """Compare each row that ran with `reference_row`: points with a 95 % interval, p-values and a verdict in words.
 
-    Rows are compared seed by seed where one has all seeds of the other, and then over their common seeds, which `test`
-    counts; others by Welch's test. Holm's correction is over this table, and the verdict goes by it.
+    If one row has all seeds of the other, the two are compared seed by seed over their common seeds, whose number
+    `test` shows; otherwise by Welch's test. Holm's correction is over this table, and the verdict uses its p-values.
     """
     return _against_reference(repetition, accuracy_by_seed)
 
@@ -109,8 +109,14 @@ def _against_reference(
 
 
 def compared(labels: Sequence, found: Sequence[Difference], words: tuple[str, str] = WORDS) -> pd.DataFrame:
-    """A row a difference, by its label: points with interval, test, p-values with and without Holm's correction over
-    all of them, and the verdict that goes by the corrected one.
+    """One row per difference: points with interval, test, p-value before and after Holm's correction, verdict.
+
+    The correction is over all rows, and the verdict uses it.
+
+    Args:
+        labels: index of the table, one label per difference.
+        found: the differences.
+        words: of the verdict if the first is higher, and if it is lower.
     """
     frame = pd.DataFrame(
         {
@@ -133,10 +139,10 @@ def accuracy_by_seed(runs: Iterable[Run]) -> dict[int, float]:
 
 
 def gaps(repetition: Repetition) -> pd.DataFrame:
-    """How much better each row knows its training images, without augmentation, than the validation images.
+    """The gap of each row: accuracy on training images without augmentation, minus accuracy on validation images.
 
-    The gap, training minus validation accuracy of the last epoch, is in points; `sd` is its standard deviation. Each is
-    compared with that of `reference_row`, the paper's 200 epochs where they ran, as accuracies are in `differences`.
+    Both are of the last epoch; the gap is in points, and `sd` is its standard deviation. Gaps are compared with that of
+    `reference_row` (the paper's 200 epochs, if they ran) in the same way as accuracies in `differences`.
     """
     rows = []
     for experiment in repetition.table.experiments:
@@ -156,7 +162,7 @@ def gap_by_seed(runs: Iterable[Run]) -> dict[int, float]:
 
 
 def single_runs(runs: Iterable[Run]) -> pd.DataFrame:
-    """A row a run with the settings that runs differ in most often: by its images, the highest last epoch first."""
+    """One row per run, with the settings in which runs differ most often; sorted by images, then by last accuracy."""
     columns = [LAST, "best epoch (%)", "training, plain (%)", "epochs", "PFLOP", "parameters", "minutes", "images/s"]
     columns = ["run", "images", *columns, "split", "device", *SETTINGS]
     rows = [
@@ -171,12 +177,12 @@ def single_runs(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def by_recipe(runs: Iterable[Run]) -> pd.DataFrame:
-    """A row a recipe and images, its seeds taken together under the last name, the highest mean first.
+    """One row per recipe and images, over all seeds, the highest mean first; it is named after the last run.
 
-    Of a seed that was trained twice, or kept under another name, the last run counts. Where a recipe of RECIPES has
-    another row's name, as one that was changed since, the last column says what the row has other than that.
+    If a seed was trained twice, or was kept under another name, the last run counts. If RECIPES has a recipe of that
+    name with other settings (it was changed since), the last column lists the differences.
     """
-    groups = defaultdict(dict)
+    groups: dict[tuple, dict[int, Run]] = defaultdict(dict)  # by settings and images: the run of each seed
     for run in runs:
         settings = settings_of(run)
         groups[tuple((settings | {"seed": None}).items()), data_of(run)][settings["seed"]] = run
@@ -193,13 +199,13 @@ def by_recipe(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def other_runs(runs: Iterable[Run], found: Iterable[Repetition]) -> list[Run]:
-    """The runs that stand in none of the found tables and were not tried for a recipe."""
+    """The runs that are in none of the tables and were not tried for a recipe."""
     told = {identity_of(run) for repetition in found for run in repetition.members}
     return [run for run in runs if identity_of(run) not in told and not attempt_of(run)]
 
 
 def histories(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
-    """The histories of the runs that have one, by their names; the second of a name is called name (2), and so on."""
+    """The runs' histories by name, without empty ones; a second run of a name is called `name (2)`, and so on."""
     found = {}
     for run in (run for run in runs if not run.history.empty):
         names = (run.name if count == 1 else f"{run.name} ({count})" for count in itertools.count(1))
@@ -208,7 +214,7 @@ def histories(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
 
 
 def histories_by_images(runs: Iterable[Run]) -> dict[str, dict[str, pd.DataFrame]]:
-    """`histories` for each kind of images by itself, as accuracies on digits and on CIFAR-10 do not compare."""
+    """`histories` for each kind of images, since accuracies on digits and on CIFAR-10 cannot be compared."""
     kinds = defaultdict(list)
     for run in runs:
         kinds[data_of(run).kind].append(run)

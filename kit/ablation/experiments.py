@@ -1,4 +1,4 @@
-"""The paper's experiments: which rows of RECIPES make each of its tables, and the figures it prints beside them."""
+"""The paper's experiments: the rows of RECIPES in each of its tables, and the figures that the paper prints."""
 
 from dataclasses import dataclass, replace
 
@@ -15,9 +15,9 @@ class Experiment:
 
     Attributes:
         row: the name in RECIPES.
-        label: what the table calls it.
-        paper_accuracy: validation accuracy in % that the paper prints, None where it prints none.
-        paper_parameters: number of parameters that the paper prints, None where it prints none.
+        label: its name in the table.
+        paper_accuracy: validation accuracy in % that the paper prints, or None.
+        paper_parameters: number of parameters that the paper prints, or None.
     """
 
     row: str
@@ -33,7 +33,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of experiments, or one that the paper tells in words."""
+    """A table of experiments: one of the paper's, or one made from a paragraph of it."""
 
     title: str
     experiments: tuple[Experiment, ...]
@@ -97,7 +97,7 @@ def table_named(name: str) -> Table:
     """The table called `name`.
 
     Raises:
-        KitError: there is none; the sentence lists them.
+        KitError: there is none; the message lists all tables.
     """
     if name not in TABLES:
         raise KitError(f"table {name!r} is not known (allowed: {', '.join(TABLES)})")
@@ -105,13 +105,13 @@ def table_named(name: str) -> Table:
 
 
 def at_scale(row: str, epochs: int | None = None, arch_scale: float = 1.0) -> Recipe:
-    """The recipe of a row, shrunk to what a machine can do.
+    """The recipe of a row, with fewer epochs or channels for a smaller machine.
 
     Args:
         row: a name in RECIPES.
         epochs: replaces the paper's 200 epochs. A row that is about its number of epochs keeps its ratio to the 200
-            (epochs-300 takes 1.5 times `epochs`). Warm-up shrinks with the epochs. None keeps the row's own.
-        arch_scale: factor on every layer's channels, rounded to multiples of 8, at least 8; blocks stay.
+            (epochs-300 takes 1.5 times `epochs`). Warm-up is shortened in proportion. None keeps the row's own number.
+        arch_scale: factor on every layer's channels, rounded to multiples of 8, at least 8; blocks do not change.
 
     Raises:
         KitError: the row is unknown, or the scale is not above 0.
@@ -126,7 +126,7 @@ def at_scale(row: str, epochs: int | None = None, arch_scale: float = 1.0) -> Re
 
 
 def is_about_epochs(row: str) -> bool:
-    """Whether the row differs from the paper's final configuration by its number of epochs alone."""
+    """Whether the row differs from the paper's final configuration in its number of epochs only."""
     return RECIPES[row] != PAPER and RECIPES[row].replace(epochs=PAPER.epochs) == PAPER
 
 

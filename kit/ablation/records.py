@@ -1,4 +1,4 @@
-"""Finished runs sorted into the paper's tables: which row, at which scale, each of them repeats.
+"""Sort finished runs into the paper's tables: which row each of them repeats, and at which scale.
 
 The run of a sweep says so in its config.json (`mark`). Any other run repeats a row if its recipe is that row's own,
 whatever its seed and its split. The name of a run does not matter.
@@ -26,12 +26,12 @@ FINAL = "paper"  # the row that every table has: the paper's final configuration
 
 @dataclass(frozen=True)
 class Images:
-    """The images that trained and validated a run; runs of the same compare.
+    """The images that trained and validated a run. Runs with the same images can be compared.
 
     Attributes:
         kind: what they show, in words.
-        trained: how many trained.
-        validated: how many validated.
+        trained: number of training images.
+        validated: number of validation images.
         split: the recipe's split.
     """
 
@@ -50,10 +50,10 @@ PAPERS_IMAGES = Images("CIFAR-10", 50_000, 10_000, "paper")
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of the paper's experiment the runs of a table did, and on what.
+    """The size of a repetition of the paper's experiment, and its images.
 
     Attributes:
-        epochs: what stands in for the paper's 200.
+        epochs: replaces the paper's 200.
         arch_scale: factor on the channels of every layer.
         data: the images that trained and validated.
     """
@@ -64,7 +64,7 @@ class Scale:
 
     @property
     def full(self) -> bool:
-        """Whether it is the paper's own."""
+        """Whether it is the paper's own scale."""
         return self.epochs == PAPER.epochs and self.arch_scale == 1 and self.data == PAPERS_IMAGES
 
     def __str__(self) -> str:
@@ -81,8 +81,8 @@ class Repetition:
     Attributes:
         name: the table's key in TABLES.
         table: its rows and the paper's figures.
-        scale: at which the runs repeat it.
-        runs: the runs of each row that has any, one a seed, in the order of the seeds.
+        scale: the scale of the runs.
+        runs: by row, the runs in the order of their seeds, one per seed; rows without a run are missing.
     """
 
     name: str
@@ -99,8 +99,8 @@ class Repetition:
 def finished_runs(*folders: Path) -> list[Run]:
     """The finished runs of the folders, by default notebooks/results/ and runs/.
 
-    Of two with one name, recipe and images, which are a run and its kept record, the later. Records of other code than
-    kit.train say in which `way` it trains and are none.
+    If a run and its kept record both exist (same name, recipe and images), the later one is returned. Records of other
+    training code than kit.train, which have an entry `way`, are left out.
     """
     folders = folders or (RESULTS, workspace() / "runs")
     runs = readable(run for folder in folders for run in all_runs(folder) if run.finished)
@@ -109,8 +109,9 @@ def finished_runs(*folders: Path) -> list[Run]:
 
 
 def recipe_of(run: Run) -> Recipe | None:
-    """The run's recipe, with today's defaults for settings that its record lacks; None where today's Recipe cannot
-    say it, because a setting that was tried has gone since.
+    """The run's recipe, with today's defaults for settings that its record lacks.
+
+    None if the record has a setting or a value that Recipe no longer has.
     """
     try:
         return run.recipe
@@ -119,18 +120,18 @@ def recipe_of(run: Run) -> Recipe | None:
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """The settings as recorded, today's defaults where the record lacks one, and those that Recipe no longer has."""
+    """The recorded settings, also those that Recipe no longer has, and today's defaults for those that it lacks."""
     return Recipe().as_dict() | run.config["recipe"]
 
 
 def differences_in_recipe(run: Run, base: Recipe, aside: Sequence[str] = ("seed",), beside: bool = True) -> str:
-    """What a run's record has other than a recipe, in words; settings that have gone are included.
+    """The settings in which a run's record differs from a recipe, in words; also those that Recipe no longer has.
 
     Args:
-        run: whose record is read.
+        run: its record is read.
         base: the recipe.
         aside: settings that are left out.
-        beside: whether the recipe's own value stands beside each.
+        beside: whether to name the recipe's own value of each setting.
     """
     ours, theirs = settings_of(run), base.as_dict()
     changed = [name for name in ours if name not in aside and ours[name] != theirs.get(name)]
@@ -144,23 +145,23 @@ def differences_in_recipe(run: Run, base: Recipe, aside: Sequence[str] = ("seed"
 
 
 def attempt_of(run: Run) -> tuple[str, str] | None:
-    """Of a run that is called `<recipe>-tried-<what>[-seed<N>]`: the recipe's name and what was tried."""
+    """The recipe's name and what was tried, for a run called `<recipe>-tried-<what>[-seed<N>]`; otherwise None."""
     found = re.fullmatch(r"(.+?)-tried-(.+?)(-seed\d+)?", run.name)
     return (found[1], found[2]) if found and found[1] in RECIPES else None
 
 
 def identity_of(run: Run) -> tuple:
-    """What two runs share that are one training, or its repetition: every setting with the seed, and the images."""
+    """Every setting with the seed, and the images: equal for two runs if they are the same training, or repeat it."""
     return tuple(settings_of(run).items()), data_of(run)
 
 
 def mark(run: Run, row: str, epochs: int, arch_scale: float) -> None:
-    """Write into the run's config.json which row it repeats at which scale, unless it is written there already.
+    """Write into the run's config.json which row it repeats at which scale, unless it says so already.
 
     Args:
         run: a run that nobody is training.
         row: a name in RECIPES.
-        epochs: what replaced the paper's 200, as in `at_scale`.
+        epochs: the number that replaced the paper's 200, as in `at_scale`.
         arch_scale: factor on the channels of every layer.
 
     Raises:
@@ -172,7 +173,7 @@ def mark(run: Run, row: str, epochs: int, arch_scale: float) -> None:
         return
     before = run.config_path.stat()
     files.write_json(run.config_path, config | label)
-    os.utime(run.config_path, ns=(before.st_atime_ns, before.st_mtime_ns))  # the time says when the run was started
+    os.utime(run.config_path, ns=(before.st_atime_ns, before.st_mtime_ns))  # this time says when the run was started
 
 
 def data_of(run: Run) -> Images:
@@ -210,7 +211,7 @@ def repetitions(name: str, runs: Iterable[Run]) -> list[Repetition]:
 
 
 def all_repetitions(runs: Iterable[Run]) -> list[Repetition]:
-    """Those of all tables, in the order of TABLES."""
+    """The repetitions of all tables, in the order of TABLES."""
     runs = list(runs)
     return [repetition for name in TABLES for repetition in repetitions(name, runs)]
 
@@ -231,10 +232,9 @@ def _runs_by_scale(table: Table, runs: Iterable[Run]) -> dict[Scale, dict[str, d
 
 
 def _repeated(run: Run, recipe: Recipe) -> tuple[Recipe, int, float] | None:
-    """What a run repeats, at full scale, with the scale's epochs and factor on the channels.
+    """The recipe at full scale that a run repeats, and the scale's epochs and factor on the channels.
 
-    Returns:
-        None if config.json names a row which has changed since, so that the run's recipe is not made from it any more.
+    None if config.json names a row that has changed since, so that it no longer gives the run's recipe.
     """
     config = run.config
     if "row" not in config or "scale" not in config:
@@ -242,16 +242,16 @@ def _repeated(run: Run, recipe: Recipe) -> tuple[Recipe, int, float] | None:
     row, epochs, arch_scale = config["row"], config["scale"]["epochs"], config["scale"]["channels"]
     try:
         return (RECIPES[row], epochs, arch_scale) if _alike(recipe, at_scale(row, epochs, arch_scale)) else None
-    except KitError:  # the row has gone, or the scale is none
+    except KitError:  # there is no such row any more, or the scale is not valid
         return None
 
 
 def _alike(one: Recipe, other: Recipe) -> bool:
-    """Whether two recipes differ in seed and split alone; an architecture may be named or spelt out."""
+    """Whether two recipes differ in seed and split at most; an architecture may be named or spelt out."""
     return parse(one.arch) == parse(other.arch) and one == other.replace(arch=one.arch, seed=one.seed, split=one.split)
 
 
 def _rank(scale: Scale, rows: dict[str, dict[int, Run]]) -> tuple:
-    """Sorts full scale first, then by most runs; of equals, the one with the final row, then the larger scale."""
+    """Key to sort by: full scale first, then most runs, then scales with the final row, then the larger scale."""
     members = {run for seeds in rows.values() for run in seeds.values()}
     return not scale.full, -len(members), FINAL not in rows, -scale.arch_scale, -scale.epochs

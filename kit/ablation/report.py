@@ -1,4 +1,4 @@
-"""The ablation in Markdown: the paper's tables beside our repetitions of them, for the notebook and results/README.md.
+"""The ablation in Markdown, for the notebook and results/README.md: the paper's tables and our repetitions of them.
 
 `python -m kit.ablation` rewrites the block of tables in notebooks/results/README.md from the records beside it.
 """
@@ -21,11 +21,11 @@ from kit.system import files
 README = RESULTS / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 INTRODUCTION = """\
-Written by `python -m kit.ablation` from the records in [notebooks/results](notebooks/results): our accuracies on the
-validation images, means over n seeds with the standard deviation and the 95 % t-interval of the last epoch. The paper's
-figures are best epochs at full scale; those of a shrunk scale compare with each other only. Differences are points
-against the row marked as the reference, over the common seeds where one of the two has all seeds of the other; the
-verdict is by t-tests with Holm's correction at 5 %."""
+Written by `python -m kit.ablation` from the records in this folder. Our accuracies are on the validation images after
+the last epoch: means over n seeds, with their standard deviation and 95 % t-interval. The paper's figures are of the
+best epoch at full scale; figures of a smaller scale can be compared with each other only. Differences are in points,
+from the row that is marked as the reference. If one of the two rows has all seeds of the other, they are taken over the
+common seeds. The verdict comes from t-tests with Holm's correction at 5 %."""
 FORMS = {
     **dict.fromkeys(("n", "epochs", "cutout", "lookahead_k", "seed"), ".0f"),
     **dict.fromkeys(("lr", "mixup_alpha", "label_smoothing"), "g"),
@@ -39,26 +39,26 @@ FORMS = {
 
 
 def paper_tables(found: Sequence[Repetition]) -> str:
-    """Every table of the paper at every scale that ran, our accuracies beside the paper's; a line where nothing ran."""
+    """Every table of the paper at every scale that ran, with our accuracies; and the commands for all other tables."""
     parts = [_sections(found, name, comparisons.accuracies) for name in TABLES]
     parts.append(_not_run_yet([name for name in TABLES if name not in {each.name for each in found}]))
     return "\n\n".join(filter(None, parts))
 
 
 def difference_tables(found: Sequence[Repetition]) -> str:
-    """Which rows of a table differ from its reference by more than noise, where two rows or more ran."""
+    """Which rows of a table differ from its reference by more than noise, for tables of which two rows or more ran."""
     several = [each for each in found if len(each.runs) > 1]
     parts = [_sections(several, name, comparisons.differences, _against) for name in TABLES]
     return "\n\n".join(filter(None, parts)) or "No table has two rows to compare yet."
 
 
 def gap_tables(found: Sequence[Repetition]) -> str:
-    """How far accuracy on training images and on validation images lie apart, by the number of epochs."""
+    """The gap between the accuracies on training and on validation images, by the number of epochs."""
     return _sections(found, "epochs", comparisons.gaps, _against) or _not_run_yet(["epochs"])
 
 
 def tried_tables(runs: Sequence[Run]) -> str:
-    """What was tried on the way to each recipe, the longest runs and the most accurate first."""
+    """What was tried for each recipe; the longest runs come first, then the most accurate ones."""
     parts = [f"### Tried for `{name}`\n\n{_tried_table(tried(runs, name))}" for name in bases(runs)]
     return "\n\n".join(parts) or "No finished run is called RECIPE-tried-WHAT yet, such as quick-tried-cutout."
 
@@ -70,7 +70,7 @@ def _tried_table(frame: pd.DataFrame) -> str:
 
 
 def agreement_tables(folder: Path | None = None) -> str:
-    """The engine beside float32 and the paper's own way, from the records below `folder` (default: those kept)."""
+    """The engine compared with float32 and the paper's own way; `folder` holds the records (default: the kept ones)."""
     found = comparisons_of(agreement_runs(folder))
     parts = [f"{words}.\n\n{markdown(agreement(runs))}" for words, runs in found.items()]
     if not parts:
@@ -79,7 +79,7 @@ def agreement_tables(folder: Path | None = None) -> str:
 
 
 def readme_tables(folder: Path = RESULTS) -> str:
-    """The README's results, all of them from the records in `folder`."""
+    """The text of results/README.md, from the records in `folder`."""
     runs = finished_runs(folder)
     found = all_repetitions(runs)
     others = comparisons.by_recipe(comparisons.other_runs(runs, found))
@@ -96,7 +96,7 @@ def readme_tables(folder: Path = RESULTS) -> str:
 
 
 def _with_verdicts(repetition: Repetition) -> pd.DataFrame:
-    """Accuracies and differences in one table, without what the sentence above it says."""
+    """Accuracies and differences in one table, without the columns that the sentence above it states."""
     frame = comparisons.accuracies(repetition).drop(columns=["split", "device", "images/s"])
     frame = frame.join(comparisons.differences(repetition)[["difference", "verdict"]])
     frame.loc[comparisons.reference_row(repetition).label, "verdict"] = "reference"
@@ -119,7 +119,7 @@ def _sections(
     words: Callable[[Repetition], str] = lambda repetition: str(repetition.scale),
     heading: str = "",
 ) -> str:
-    """A heading, then the frame of each scale of one table below the scale in words; empty where none was found."""
+    """A heading, then for each scale of the table a sentence and the frame; empty if there is no repetition."""
     parts = [f"{words(each)}.\n\n{markdown(frame_of(each))}" for each in found if each.name == name]
     return "\n\n".join([f"### {heading or TABLES[name].title}", *parts]) if parts else ""
 
@@ -130,14 +130,14 @@ def _not_run_yet(names: Sequence[str]) -> str:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """A frame as a Markdown table, its figures rounded to what they can carry and its interval in one column."""
+    """A frame as a Markdown table, with rounded figures and the interval in one column."""
     shown = in_words(frame).reset_index()
     rows = [shown.columns, ["---"] * len(shown.columns), *shown.itertuples(index=False)]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def in_words(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame as text: figures rounded, missing ones blank, `low` and `high` in one column, and what never ran said."""
+    """A frame as text: rounded figures, blanks for missing ones, `low` and `high` in one column, and `not run yet`."""
     shown = pd.DataFrame({name: [_cell(name, value) for value in frame[name]] for name in frame}, index=frame.index)
     if "low" in shown:
         pairs = zip(shown["low"], shown.pop("high"), strict=True)

@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 CONFIDENCE = 0.95
-ALIKE = 1e-9  # points: rounding, where an image more or less is 0.01
+ALIKE = 1e-9  # points; smaller differences are rounding: one image is 0.01 points
 NAN = float("nan")
 WORDS = ("better", "worse")  # of accuracies
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % t-interval of the mean (low, high); of one value (nan, nan)."""
+    """The 95 % t-interval of the mean (low, high); (nan, nan) for one value."""
     if len(values) < 2:
         return NAN, NAN
     half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values)
@@ -23,14 +23,14 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far the mean of one row lies from that of another.
+    """The difference of the means of two rows.
 
     Attributes:
-        points: difference of the means, positive where the first is higher.
-        low: lower end of its 95 % interval; nan where nothing can be told.
+        points: first mean minus second mean.
+        low: lower end of its 95 % interval; nan if there are too few seeds, or no spread.
         high: upper end.
-        p: two-sided p-value, without correction; nan where nothing can be told.
-        seeds: how many seeds both have where they are paired, otherwise the smaller number of the two.
+        p: two-sided p-value, without correction; nan like `low`.
+        seeds: if paired, the number of common seeds; otherwise the smaller number of seeds.
         paired: whether the rows were compared seed by seed.
     """
 
@@ -43,20 +43,20 @@ class Difference:
 
     @property
     def test(self) -> str:
-        """What it was tested with, in words."""
+        """The name of the test."""
         if np.isnan(self.p):
             return "none"
         return "paired by seed" if self.paired else "Welch"
 
 
 def difference(values: Mapping[int, float], reference: Mapping[int, float]) -> Difference:
-    """Compare two rows: a paired t-test where one has all seeds of the other, at least two, otherwise Welch's.
+    """Compare two rows: by a paired t-test if one has all seeds of the other, and at least two; otherwise by Welch's.
 
-    Paired, only the common seeds count, so that one seed more of one row does not give up the pairs of all others.
+    The paired test takes the common seeds only, so that an additional seed of one row does not prevent pairing.
 
     Args:
-        values: accuracy by seed, of one seed or more.
-        reference: the same of the row to compare with; empty where that did not run.
+        values: accuracy by seed, for one seed or more.
+        reference: the same for the row to compare with; empty if it did not run.
     """
     if not reference:
         return Difference(NAN, NAN, NAN, NAN, 0, False)
@@ -75,7 +75,7 @@ def difference(values: Mapping[int, float], reference: Mapping[int, float]) -> D
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """Holm's step-down correction of a family of p-values (Holm 1979); nan is no member of it and stays nan."""
+    """Holm's step-down correction of a family of p-values (Holm 1979); nan stays nan and does not count."""
     p = np.asarray(p, dtype=float)
     order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # nan sorts last
     corrected = np.full(p.shape, NAN)
@@ -84,12 +84,12 @@ def holm(p: ArrayLike) -> np.ndarray:
 
 
 def verdict(found: Difference, corrected: float, words: tuple[str, str] = WORDS) -> str:
-    """What a difference says, in words.
+    """Whether a difference is more than noise, in words.
 
     Args:
         found: the difference.
         corrected: its p-value after correction for the family.
-        words: for the first being higher, and lower.
+        words: the verdict if the first is higher, and if it is lower.
     """
     if not found.seeds:
         return "nothing to compare with"

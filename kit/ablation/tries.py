@@ -1,4 +1,4 @@
-"""What was tried on the way to a recipe, beside the recipe itself at the same length, as a data frame."""
+"""Compare what was tried for a recipe with the recipe itself at the same number of epochs, as a data frame."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -17,13 +17,13 @@ COLUMNS = ["differs in", "epochs", LAST, "sd", "n", "difference", "verdict", "PF
 
 
 class Variant(NamedTuple):
-    """What a group of runs, alike but for their seeds, is of a recipe.
+    """A variant of a recipe: runs that differ in their seed only.
 
     Attributes:
         name: what was tried, or the recipe's own name.
-        differs: what the records have other than the recipe, their epochs aside, in words.
-        epochs: of the runs.
-        images: that trained and validated.
+        differs: the settings in which the records differ from the recipe, without the epochs, in words.
+        epochs: number of epochs.
+        images: the images that trained and validated.
     """
 
     name: str
@@ -39,11 +39,11 @@ def bases(runs: Iterable[Run]) -> list[str]:
 
 
 def tried(runs: Iterable[Run], base_name: str = "quick") -> pd.DataFrame:
-    """The runs `<base_name>-tried-<what>[-seed<N>]` beside those of the recipe, a row a variant.
+    """The runs `<base_name>-tried-<what>[-seed<N>]` and those of the recipe, one row per variant.
 
-    What differs is read from the records, never from a name. A variant is compared with the recipe of the same length
-    and images, Holm's correction over all of them; the longest and the most accurate come first. Empty where nothing
-    was tried.
+    The differences are read from the records, never from a name. A variant is compared with the recipe at the same
+    number of epochs and on the same images, with Holm's correction over all variants. The longest variants come first,
+    then the most accurate ones. The frame is empty if nothing was tried.
     """
     variants = variants_of(runs, base_name)
     if all(variant.differs == ITSELF for variant in variants):
@@ -56,16 +56,17 @@ def tried(runs: Iterable[Run], base_name: str = "quick") -> pd.DataFrame:
     ]
     found = []
     for each in others:
-        reference = variants.get(references.get((each.epochs, each.images)), ())
-        found.append(difference(accuracy_by_seed(variants[each]), accuracy_by_seed(reference)))
+        reference = references.get((each.epochs, each.images))
+        compared_with = variants[reference] if reference else []
+        found.append(difference(accuracy_by_seed(variants[each]), accuracy_by_seed(compared_with)))
     verdicts = compared(range(len(references), len(rows)), found)[["difference", "verdict"]]
     frame = pd.DataFrame(rows).join(verdicts).fillna({"verdict": "reference"}).set_index("tried")
     return frame[COLUMNS].sort_values(["epochs", LAST], ascending=False)
 
 
 def variants_of(runs: Iterable[Run], base_name: str) -> dict[Variant, list[Run]]:
-    """The runs of a recipe, whatever they are called, and those that were tried for it; of a seed, the last."""
-    variants = defaultdict(dict)
+    """The runs of a recipe, whatever their names are, and those that were tried for it; the last one of each seed."""
+    variants: dict[Variant, dict[int, Run]] = defaultdict(dict)  # the run of each seed
     for run in runs:
         attempt = attempt_of(run)
         if attempt and attempt[0] == base_name:
@@ -88,8 +89,8 @@ def _differs(run: Run, base_name: str) -> str:
 
 
 def references_among(variants: Collection[Variant]) -> dict[tuple[int, Images], Variant]:
-    """By epochs and images what the others compare with: the recipe, or the first try of its epochs alone, by name."""
-    references = {}
+    """By epochs and images, the variant to compare with: the recipe, or the first one with other epochs only."""
+    references: dict[tuple[int, Images], Variant] = {}
     for variant in sorted(variants, key=lambda variant: variant.name):
         if variant.differs in (ITSELF, LENGTH_ALONE):
             references.setdefault((variant.epochs, variant.images), variant)

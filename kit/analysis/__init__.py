@@ -1,4 +1,4 @@
-"""What a trained network's answers tell: mistakes, calibration, expected score, heat maps, weaknesses.
+"""Analyse a trained network's answers: mistakes, calibration, expected score, heat maps, weaknesses.
 
 In: `Answers` (logits and labels of a set of images) or a model with images. Out: tables and arrays for `plots`.
 May import: augment, data, errors, model, predict, system.

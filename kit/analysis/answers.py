@@ -1,4 +1,4 @@
-"""What a network said about labelled images, checked once, so that the analyses need not check again."""
+"""A network's answers about labelled images, checked once, so that the analyses need not check again."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -20,7 +20,7 @@ class Answers:
         classes: the name of each class.
 
     Raises:
-        KitError: shapes do not fit, there is no image, a label has no class, or a logit is NaN or infinite.
+        KitError: the shapes do not fit, there is no image, a label has no class, or a logit is NaN or infinite.
     """
 
     def __init__(self, logits: ArrayLike, labels: ArrayLike, classes: Sequence[str] | None = None):
@@ -33,8 +33,8 @@ class Answers:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, chosen: ArrayLike) -> "Answers":
-        """The answers about some of the images, by index or mask."""
+    def __getitem__(self, chosen: np.ndarray | slice) -> "Answers":
+        """The answers about some of the images, chosen by indices or a mask."""
         return Answers(self.logits[chosen], self.labels[chosen], self.classes)
 
     @cached_property
@@ -64,7 +64,7 @@ class Answers:
 
 
 def _array(values: ArrayLike) -> np.ndarray:
-    """An array also of tensors that are on a GPU, need gradients or have a type numpy lacks."""
+    """`values` as an array; tensors may be on a GPU, need gradients or have a type that numpy lacks."""
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() else values
@@ -92,7 +92,7 @@ def checked_logits(logits: ArrayLike) -> np.ndarray:
 def _checked_labels(labels: ArrayLike, images: int, classes: int) -> np.ndarray:
     array = _array(labels)
     if array.shape != (images,) or not np.issubdtype(array.dtype, np.integer):
-        raise KitError(f"labels have to be {images} whole numbers, one an image, not {array.dtype} {array.shape}")
+        raise KitError(f"labels have to be {images} whole numbers, one per image, not {array.dtype} {array.shape}")
     if array.min() < 0 or array.max() >= classes:
         raise KitError(f"labels have to be from 0 to {classes - 1}, not {array.min()} to {array.max()}")
     return array.astype(np.int64)

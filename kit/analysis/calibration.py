@@ -1,4 +1,4 @@
-"""Whether a network's probabilities can be believed, and temperature scaling to mend them.
+"""Calibration: whether a network's probabilities match its accuracy, and temperature scaling to correct them.
 
 After Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv:1706.04599).
 """
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.stats import binomtest
@@ -15,11 +14,11 @@ from scipy.stats import binomtest
 from kit.analysis.answers import Answers
 from kit.errors import KitError
 
-TEMPERATURES = (0.05, 20.0)  # the range searched: where all answers are right the best temperature would be 0
+TEMPERATURES = (0.05, 20.0)  # the range searched: if all answers are right, the best temperature would be 0
 
 
 def wilson(right: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The Wilson interval of a share, (low, high) in 0 to 1; both NaN where there is no image."""
+    """The Wilson interval of a share, (low, high) in 0 to 1; both NaN if there is no image."""
     if images == 0:
         return float("nan"), float("nan")
     interval = binomtest(int(right), int(images)).proportion_ci(confidence, method="wilson")
@@ -30,7 +29,7 @@ def reliability(answers: Answers, bins: int = 15) -> pd.DataFrame:
     """Accuracy and mean confidence in equally wide bins of confidence.
 
     Returns:
-        A row a bin, empty ones too: low, high (the bin), images, confidence, accuracy, and accuracy_low and
+        One row per bin, also for empty ones: low, high (the bin), images, confidence, accuracy, and accuracy_low and
         accuracy_high (Wilson, 95 %).
     """
     edges = np.linspace(0, 1, bins + 1)
@@ -53,28 +52,24 @@ def _bin(answers: Answers, inside: np.ndarray, low: float, high: float) -> dict[
 
 
 def expected_calibration_error(answers: Answers, bins: int = 15) -> float:
-    """ECE, 0 to 1: the gap of accuracy and confidence in `reliability`'s bins, weighted by their images."""
+    """ECE, 0 to 1: mean distance of accuracy and confidence over `reliability`'s bins, weighted by their images."""
     table = reliability(answers, bins)
     return float(((table.accuracy - table.confidence).abs() * table.images).sum() / len(answers))
 
 
-def negative_log_likelihood(answers: Answers) -> float:
-    """The mean of -log p(label), in nats."""
-    return _cross_entropy(answers.logits, answers.labels)
-
-
 def fit_temperature(answers: Answers) -> float:
-    """The temperature T that makes softmax(logits / T) most likely, within TEMPERATURES."""
+    """The temperature T, within TEMPERATURES, for which softmax(logits / T) gives the labels the highest likelihood."""
     low, high = np.log(TEMPERATURES)
     found = minimize_scalar(
-        lambda t: _cross_entropy(answers.logits / np.exp(t), answers.labels),
+        lambda t: cross_entropy(answers.logits / np.exp(t), answers.labels),
         bounds=(low, high),
         method="bounded",
     )
     return float(np.exp(found.x))
 
 
-def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The mean of -log p(label), in nats; logits (N, classes), labels int64 (N,)."""
     return float(-log_softmax(logits, 1)[np.arange(len(labels)), labels].mean())
 
 
@@ -85,19 +80,19 @@ def scale(answers: Answers, temperature: float) -> Answers:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Temperature scaling, fitted on one half of the images and judged on the other.
+    """Temperature scaling, fitted on one half of the images and evaluated on the other.
 
     Attributes:
-        temperature: above 1 where the network was too sure of itself, below 1 where it was too modest.
-        before: the judging half's answers as they were.
-        after: the same with the temperature applied.
-        fitted: indices of the images the temperature was fitted on.
+        temperature: above 1 if the network was overconfident, below 1 if it was underconfident.
+        before: the answers about the other half, without temperature scaling.
+        after: the same answers with it.
+        fitted: indices of the images that the temperature was fitted on.
     """
 
     temperature: float
     before: Answers
     after: Answers
-    fitted: ArrayLike
+    fitted: np.ndarray
 
     @property
     def ece_before(self) -> float:
@@ -108,7 +103,7 @@ class Calibration:
         return expected_calibration_error(self.after)
 
     def __str__(self) -> str:
-        word = "too sure of itself" if self.temperature > 1 else "too modest"
+        word = "overconfident" if self.temperature > 1 else "underconfident"
         return (
             f"temperature {self.temperature:.2f} (the network is {word}), fitted on {len(self.fitted):,} "
             f"images; on the other {len(self.before):,} the ECE goes from {self.ece_before:.2%} to "
@@ -117,7 +112,7 @@ class Calibration:
 
 
 def calibrate(answers: Answers, seed: int = 0) -> Calibration:
-    """Fit a temperature on a random half of the images and keep the other half to report on.
+    """Fit a temperature on a random half of the images; the other half is for the report.
 
     Raises:
         KitError: there are fewer than two images.

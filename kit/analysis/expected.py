@@ -1,11 +1,13 @@
-"""What the leaderboard will probably say, before a submission is spent.
+"""Expect a leaderboard score before a submission is used up.
 
-Two kinds of evidence. A line through what teams published: their accuracy on CIFAR-10's test images against
-their Kaggle score (leaderboard.csv, with sources). And the unlabelled test images themselves: average
-confidence, difference of confidences (Guillory et al. 2021, arXiv:2107.03315) and average thresholded
-confidence, ATC (Garg et al. 2022, arXiv:2201.04234), and the confidence that is left when every class has to get its
-share of the images, plain and thresholded (COT, COTT: Lu et al. 2023, arXiv:2305.15640); all after temperature
-scaling on the validation images.
+There are two kinds of evidence:
+
+1. A line through results that teams published: accuracy on CIFAR-10's test images against Kaggle score
+   (leaderboard.csv, with sources).
+2. The unlabelled test images themselves, after temperature scaling on the validation images: average confidence;
+   difference of confidences (Guillory et al. 2021, arXiv:2107.03315); average thresholded confidence, ATC (Garg et al.
+   2022, arXiv:2201.04234); and confidence after every class has got its share of the images, plain and thresholded
+   (COT, COTT: Lu et al. 2023, arXiv:2305.15640).
 """
 
 from dataclasses import dataclass
@@ -22,15 +24,15 @@ from kit.analysis.calibration import fit_temperature
 from kit.analysis.transport import transported_confidence
 from kit.errors import KitError
 
-PUBLIC_IMAGES = 5012  # how many of the 10,000 test images the public leaderboard scores, by the scores' fractions
-RESAMPLES = 200
+PUBLIC_IMAGES = 5012  # of the 10,000 test images in the public score, computed from the fractions of published scores
+RESAMPLES = 200  # bootstrap samples
 
 
 def leaderboard() -> pd.DataFrame:
     """Published results: edition, team, parameters, validation and kaggle (%), fit (bool), note, source.
 
-    Rows without `fit` are shown but not fitted: the same network again with another number of views, and one
-    that trained on blur and noise.
+    Rows without `fit` are shown but not fitted: networks that are listed with another number of views already, and one
+    that was trained on blur and noise.
     """
     table = pd.read_csv(files("kit.analysis") / "leaderboard.csv")
     return table.astype({"fit": bool, "parameters": "Int64"}).fillna({"note": ""})
@@ -44,7 +46,7 @@ class Line:
         slope: Kaggle points per point of validation accuracy.
         intercept: in points.
         spread: standard deviation of the residuals (n - 2 degrees of freedom), in points.
-        validation: the accuracies it was fitted on, in %.
+        validation: the accuracies that it was fitted on, in %.
     """
 
     slope: float
@@ -66,7 +68,7 @@ class Line:
 
 
 def fit_line(rows: pd.DataFrame | None = None) -> Line:
-    """Fit the line to the rows marked `fit` (by default of `leaderboard()`).
+    """Fit the line to the rows of `leaderboard()`, or of `rows`, that are marked `fit`.
 
     Raises:
         KitError: fewer than three rows are marked, or all have the same validation accuracy.
@@ -83,20 +85,20 @@ def fit_line(rows: pd.DataFrame | None = None) -> Line:
 
 
 def max_confidence(logits: ArrayLike) -> np.ndarray:
-    """Log of the highest probability, (N,). The log tells apart what rounds to probability 1."""
+    """Log of the highest probability, (N,). The log still differs where probabilities round to 1."""
     return log_softmax(checked_logits(logits), 1).max(1)
 
 
 def negative_entropy(logits: ArrayLike) -> np.ndarray:
-    """Sum of p log p over the classes, (N,), 0 where the network is certain."""
+    """Sum of p log p over the classes, (N,); 0 if the network is certain."""
     log_p = log_softmax(checked_logits(logits), 1)
     return (np.exp(log_p) * log_p).sum(1)
 
 
 def atc_threshold(scores: ArrayLike, right: ArrayLike) -> float:
-    """The score that as many labelled images stay below as are wrong.
+    """The threshold below which there are as many labelled images as there are wrong answers.
 
-    With no mistakes it is the lowest score seen, with nothing right it is infinite.
+    Without a mistake it is the lowest score; if nothing is right, it is infinite.
     """
     ranked, mistakes = np.sort(np.asarray(scores)), int((~np.asarray(right)).sum())
     return float(ranked[mistakes]) if mistakes < len(ranked) else float("inf")
@@ -106,16 +108,16 @@ def average_thresholded_confidence(source_scores: ArrayLike, right: ArrayLike, s
     """ATC: the share of unlabelled images whose score reaches the threshold of the labelled ones, 0 to 1.
 
     Args:
-        source_scores: of the labelled images, (N,), larger is surer.
-        right: which of them are right, bool (N,).
-        scores: of the unlabelled images, (M,).
+        source_scores: scores of the labelled images, (N,); larger means more confident.
+        right: whether their answers are right, bool (N,).
+        scores: scores of the unlabelled images, (M,).
     """
     return float((np.asarray(scores) >= atc_threshold(source_scores, right)).mean())
 
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What the label-free methods look at, calibrated: confidence, its log, negative entropy, transported."""
+    """Input of the methods without labels. Rows: confidence, its log, negative entropy, transported confidence."""
 
     source: np.ndarray  # (4, N)
     target: np.ndarray  # (4, M)
@@ -139,24 +141,25 @@ METHODS = ("average confidence", "difference of confidences", "ATC, max confiden
 
 
 def estimate_accuracy(source: Answers, target_logits: ArrayLike, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """Accuracy on unlabelled images, by each of METHODS; COT and COTT expect the labelled images' share of each class.
+    """Estimate the accuracy on unlabelled images by each of METHODS.
+
+    COT and COTT assume that each class has the same share of the images as among the labelled ones.
 
     Args:
         source: answers about labelled images that the network was not trained on.
-        target_logits: (M, classes), the same network on the unlabelled images.
-        resamples: bootstrap samples behind the interval; 0 leaves it NaN.
+        target_logits: the same network's logits for the unlabelled images, (M, classes).
+        resamples: bootstrap samples for the interval; with 0 it is NaN.
 
     Returns:
-        A row a method: expected, low, high, in %. The interval is the luck of the images drawn (95 %) and
-        knows nothing of how far the method errs on another kind of images: tests/benchmarks/expected_score.py
-        measures that.
+        One row per method: expected, low, high, in %. The interval (95 %) is for the random choice of images. It does
+        not include the error of the method on other kinds of images, which tests/benchmarks/expected_score.py measures.
 
     Raises:
         KitError: the logits have other classes than the answers, or hold NaN.
     """
     evidence = _gather(source, target_logits)
     rng = np.random.default_rng(0)
-    n, m = evidence.source.shape[1], evidence.target.shape[1]
+    n, m = int(evidence.source.shape[1]), int(evidence.target.shape[1])
     samples = [evidence.estimates(rng.integers(n, size=n), rng.integers(m, size=m)) for _ in range(resamples)]
     low, high = np.percentile(samples, [2.5, 97.5], axis=0) if samples else np.full((2, len(METHODS)), np.nan)
     expected = evidence.estimates(slice(None), slice(None))
@@ -185,8 +188,8 @@ class Forecast:
     """The expected leaderboard score.
 
     Attributes:
-        table: a row a method, the published line first: expected, low, high, in %.
-        verdict: what to make of it, in sentences.
+        table: one row per method, the published line first: expected, low, high, in %.
+        verdict: what the estimates mean, in sentences.
     """
 
     table: pd.DataFrame
@@ -206,12 +209,12 @@ LINE = "published line"
 def forecast(source: Answers, target_logits: ArrayLike, validation: float | None = None) -> Forecast:
     """Expect a leaderboard score from the published line and from the unlabelled test images.
 
-    It means something for CIFAR-10 and this competition only: the line knows no other images.
+    This is valid for CIFAR-10 and this competition only, since the line was fitted on them.
 
     Args:
         source: answers about CIFAR-10's official test images (or others that the network did not train on).
-        target_logits: (M, classes), the same network and the same views on the competition's test images.
-        validation: accuracy in % to read off the line; by default that of `source`.
+        target_logits: logits of the same network, with the same views, for the competition's test images, (M, classes).
+        validation: accuracy in % at which the line is read; by default that of `source`.
 
     Raises:
         KitError: the logits have other classes than the answers, or hold NaN.
@@ -248,7 +251,7 @@ def _reason(table: pd.DataFrame, line: Line, validation: float) -> str:
     lowest, highest = line.validation.min(), line.validation.max()
     if not lowest <= validation <= highest:
         return (
-            f"The line is a guess here: it knows teams from {lowest:.2f} to {highest:.2f} % of validation "
+            f"The line is a guess here: its teams have {lowest:.2f} to {highest:.2f} % of validation "
             f"accuracy, and this network has {validation:.2f} %."
         )
     strays, expected = _strays(table), table.expected[LINE]
@@ -256,12 +259,12 @@ def _reason(table: pd.DataFrame, line: Line, validation: float) -> str:
         return "Expect the line's figure."
     if (strays > expected).all():
         return (
-            "Too high is usual for a network that is sure of itself on photos of another kind; the line "
-            "has seen real submissions, so expect its figure."
+            "Such estimates are often too high, since networks are overconfident on photos of another kind. "
+            "The line comes from real submissions, so expect its figure."
         )
     return (
-        "Too low often means that the test file is read or normalised otherwise than in training: look at "
-        "its images beside their predictions before you submit."
+        "Estimates that are too low often mean that the test file is read or normalised in another way than in "
+        "training: look at its images beside their predictions before you submit."
     )
 
 
@@ -270,5 +273,5 @@ def _board_noise(table: pd.DataFrame) -> str:
     noise = 196 * np.sqrt(share * (1 - share) / PUBLIC_IMAGES)
     return (
         f"The public board scores {PUBLIC_IMAGES:,} images, so one score is uncertain by {noise:.1f} points "
-        "either way (95 %): differences there under about one point are noise."
+        "either way (95 %): smaller differences on the board are noise."
     )

@@ -1,4 +1,4 @@
-"""Where a network looked: Grad-CAM, Selvaraju et al. 2017 (arXiv:1610.02391)."""
+"""Grad-CAM: which places of an image speak for a class (Selvaraju et al. 2017, arXiv:1610.02391)."""
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +13,11 @@ from kit.system.precision import default_device
 def gradcam(model: nn.Module, images: Tensor, targets: Tensor | None = None, layer: nn.Module | None = None) -> Tensor:
     """How much each place of each image speaks for a class: float32 (N, H, W), 0 to 1 within each image.
 
-    A map is 0 everywhere where nothing in the layer speaks for the class.
+    A map is 0 everywhere if nothing in the layer speaks for the class.
 
     Args:
-        model: takes normalised float images (N, 3, H, W), gives logits; it computes in eval mode and
-            gets its mode back.
+        model: takes normalised float images (N, 3, H, W), returns logits. It runs in eval mode and has its own mode
+            again afterwards.
         images: uint8 (N, 3, H, W), as many as fit in memory together.
         targets: int64 (N,), the class to explain; by default the predicted one.
         layer: the module whose output (N, channels, h, w) is explained; by default the last one of
@@ -42,11 +42,11 @@ def _last_stage(model: nn.Module) -> nn.Module:
 
 
 def _weighted_maps(model: nn.Module, layer: nn.Module, inputs: Tensor, targets: Tensor | None) -> Tensor:
-    """The layer's maps, weighted by their mean gradient, summed over channels and cut at 0: (N, 1, h, w)."""
+    """The layer's maps, weighted by mean gradients and summed over channels; negative sums become 0: (N, 1, h, w)."""
     seen = []
     hook = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     try:
-        logits = model(inputs.requires_grad_())  # also where every weight is frozen
+        logits = model(inputs.requires_grad_())  # so that there are gradients also if every weight is frozen
     finally:
         hook.remove()
     if not seen or seen[-1].ndim != 4:

@@ -1,6 +1,6 @@
-"""Where a network is wrong: classes, confused pairs, mistakes, labels that look wrong, and two runs compared.
+"""A network's mistakes: by class and pair of classes, images, labels that look wrong, and two runs compared.
 
-Everything here works on `Answers` (logits, labels, class names), so it is the same for one run or an average.
+Everything here works on `Answers` (logits, labels, class names), for one run as for an average of several.
 """
 
 import warnings
@@ -17,10 +17,10 @@ from kit.errors import KitError
 
 
 def confusion(answers: Answers, rates: bool = False) -> pd.DataFrame:
-    """Images by true class (rows) and predicted class (columns), both by name.
+    """Number of images by true class (rows) and predicted class (columns).
 
     Args:
-        rates: shares of each row instead of counts; NaN in the row of a class without images.
+        rates: True gives shares of each row instead of counts; NaN for a class without images.
     """
     counts = confusion_matrix(answers.labels, answers.predicted, labels=range(len(answers.classes)))
     table = pd.DataFrame(
@@ -34,13 +34,13 @@ def confusion(answers: Answers, rates: bool = False) -> pd.DataFrame:
 def per_class(answers: Answers) -> pd.DataFrame:
     """Recall, precision and accuracy of every class, each with its 95 % Wilson interval.
 
-    Recall is the share of the class's images that are recognised (often called the class's accuracy),
-    precision the share of its predictions that are right, and accuracy the share of all images rightly told
-    to be of the class or not.
+    Recall is the share of the class's images that are recognised (often called the class's accuracy), precision the
+    share of its predictions that are right, and accuracy the share of all images that are correctly predicted to be of
+    the class, or not to be.
 
     Returns:
-        A row a class: images, predictions, and for each measure its value, `_low` and `_high`. A share of
-        nothing, such as the precision of a class never predicted, is NaN.
+        One row per class: images, predictions, and for each measure its value, `_low` and `_high`. A share of nothing,
+        such as the precision of a class that was never predicted, is NaN.
     """
     counts = confusion(answers).to_numpy()
     hits, images, predictions = counts.diagonal(), counts.sum(1), counts.sum(0)
@@ -95,8 +95,8 @@ def accuracy_by_confidence(answers: Answers, parts: int = 10) -> pd.DataFrame:
     """Accuracy from the least to the most confident images, in parts of equally many images.
 
     Returns:
-        A row a part (fewer where there are fewer images): images, from_confidence, to_confidence, accuracy,
-        accuracy_low, accuracy_high (Wilson, 95 %), and share_of_mistakes, the part of all mistakes it holds.
+        One row per part (fewer parts if there are fewer images): images, from_confidence, to_confidence, accuracy,
+        accuracy_low, accuracy_high (Wilson, 95 %), and share_of_mistakes, its share of all mistakes.
     """
     groups = np.array_split(np.argsort(answers.confidence, kind="stable"), min(parts, len(answers)))
     mistakes = max(int((~answers.right).sum()), 1)
@@ -122,11 +122,11 @@ def suspicious_labels(answers: Answers, count: int = 25) -> pd.DataFrame:
 
     Northcutt et al. 2021 (arXiv:1911.00068), as implemented in cleanlab.
 
-    The network must not have trained on these images. A candidate is a question, not a verdict: look at it.
+    The network must not have trained on these images. A candidate need not be wrong: look at it.
 
     Returns:
-        A row an image, the most suspicious first: index (into the answers), label, suggestion (names) and
-        quality, the probability that the network gives the label, 0 to 1.
+        One row per image, the most suspicious first: index (into the answers), label, suggestion (names) and quality,
+        the probability that the network gives the label, 0 to 1.
     """
     probabilities = answers.probabilities
     found = _issues(answers.labels, probabilities)
@@ -146,9 +146,9 @@ def suspicious_labels(answers: Answers, count: int = 25) -> pd.DataFrame:
 def _issues(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     if len(np.unique(labels)) < 2:  # confident learning compares classes
         return np.array([], dtype=np.int64)
-    with warnings.catch_warnings():  # of tqdm about widgets, and of cleanlab about classes with few images
+    with warnings.catch_warnings():  # tqdm warns about widgets, cleanlab about classes with few images
         warnings.simplefilter("ignore")
-        from cleanlab.filter import find_label_issues  # a second of import time that only this needs
+        from cleanlab.filter import find_label_issues  # takes a second, and only this function needs it
 
         # One process: cleanlab's pool costs more than it saves here, and forks inside notebooks.
         return np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1))
@@ -161,8 +161,8 @@ class Comparison:
     Attributes:
         both_right: number of images that both get right.
         both_wrong: number of images that both get wrong.
-        only_first: indices of the images that only the first gets right, the surest mistake of the second first.
-        only_second: the same with the two exchanged.
+        only_first: indices of the images that only the first gets right; the second's most confident mistakes first.
+        only_second: the same for the second.
         p_value: McNemar's exact two-sided test of equal accuracy.
     """
 

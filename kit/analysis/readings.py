@@ -1,7 +1,7 @@
-"""Whether a trained network is surer of the test images when they are read another way.
+"""Check whether a trained network is more confident in the test images if they are read in another way.
 
-Pixels alone do not tell mirrored, upside-down or blue-green-red images from good ones; a network that has learnt what
-its classes look like is less sure of them. Its confidence needs no labels.
+Pixels alone do not show that images are mirrored, upside down or blue-green-red. But a network that has learnt what its
+classes look like is less confident in such images, and its confidence needs no labels.
 """
 
 import warnings
@@ -20,33 +20,33 @@ READINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "turned by 180 degrees": lambda images: images.flip(2, 3),
     "rows and columns exchanged": lambda images: images.transpose(2, 3),
 }
-SURER = 0.02  # of the mean confidence: less than this is not worth a warning
-STANDARD_ERRORS = 4  # of the mean difference: an image in its own right is compared with itself, read otherwise
-GREY = 0.9  # share of images without colour, above which a set is called grey
-_SAMPLE = 1000  # images of each set, taken evenly
+SURER = 0.02  # smallest difference of mean confidence that is worth a warning
+STANDARD_ERRORS = 4  # and its size in standard errors of the mean paired difference
+GREY = 0.9  # a set is grey if more than this share of its images has no colour
+_SAMPLE = 1000  # images of each set, evenly spread
 
 
 def confidence_of_readings(
     networks: Sequence[nn.Module], images: Tensor, validation_images: Tensor, **options
 ) -> pd.DataFrame:
-    """Compare the confidence in test images under several readings, and warn if another one is clearly surer.
+    """Compare the confidence in the test images under several readings, and warn if another one is clearly better.
 
     Up to 1,000 images of each set are predicted, without test-time views, since a mirrored view would hide a mirrored
-    set. The warning also tells of test images without colour when the validation images have some.
+    set. A second warning says if the test images have no colour and the validation images do.
 
     Args:
         networks: trained; their probabilities are averaged.
         images: uint8 (N, 3, 32, 32), the test images.
-        validation_images: uint8 (M, 3, 32, 32), images that are read rightly.
+        validation_images: uint8 (M, 3, 32, 32), images that are read correctly.
         options: for kit.predict.predict, such as `amp`.
 
     Returns:
-        One row per reading, and a row `validation` first: the mean of the largest probability, in the column
-        `confidence`, and its difference to the test images as they are in `surer by`, both 0..1.
+        One row per reading, after a row `validation`. The column `confidence` is the mean of the largest probability,
+        and `surer by` is its difference from that of the test images as they are; both 0 to 1.
 
     Warns:
-        UserWarning: another reading is surer by more than `SURER` and by four standard errors of the mean difference;
-            or the test images are grey.
+        UserWarning: another reading gives more confidence, by more than `SURER` and four standard errors of the mean
+            difference; or the test images are grey.
     """
     sample, known = _sample(images), _sample(validation_images)
     sureness = {

@@ -1,26 +1,27 @@
-"""Optimal transport of answers to classes: how sure a network is where every class has to get its share of images.
+"""Optimal transport of answers to classes: confidence if every class has to get its share of the images.
 
-After Lu et al. 2023 (arXiv:2305.15640): under a shift a network favours some classes, and its confidence does not
-notice. The transport is solved through its smoothed dual, which has one price a class (Peyre & Cuturi 2019,
-arXiv:1803.00567).
+After Lu et al. 2023 (arXiv:2305.15640): under a shift a network predicts some classes too often, and its confidence
+does not show it. The transport problem is solved through its smoothed dual, which has one price per class (Peyre &
+Cuturi 2019, arXiv:1803.00567).
 """
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
-SMOOTHING = 0.001  # of the dual: the mean confidence found is less than log(classes) times this below the best
+SMOOTHING = 0.001  # of the dual; the mean confidence is at most log(classes) times this below the exact optimum
 
 
 def transported_confidence(probabilities: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """The probability of the class that each image goes to, where the mean of all is highest under given shares.
+    """Assign images to classes with given shares so that the mean probability is highest, and return the probabilities.
 
     Args:
         probabilities: float (N, classes), rows that sum to 1.
-        shares: float (classes,), what share of the images each class gets; they sum to 1.
+        shares: float (classes,), each class's share of the images; they sum to 1.
 
     Returns:
-        float (N,), at most the confidence; of an image that is cut between classes, the mean over its parts.
+        float (N,): each image's probability of its assigned class, at most its confidence. If an image is divided
+        between classes, the mean over its parts.
     """
 
     def plan(prices: np.ndarray) -> np.ndarray:

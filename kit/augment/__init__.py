@@ -1,7 +1,7 @@
 """Augmentation of whole batches on any device.
 
 In: uint8 images (N, 3, H, W). Out: uint8 images of the same shape, or normalised float batches from `Pipeline`.
-May import: errors, system. A lazy door (kit.system.door): the words of a recipe's `augment` need no torch.
+May import: errors, system. A lazy door (kit.system.door), since reading a recipe's `augment` needs no torch.
 """
 
 from typing import TYPE_CHECKING

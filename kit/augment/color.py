@@ -1,6 +1,6 @@
 """Operations on the values of uint8 batches, every image with its own magnitude.
 
-Each takes uint8 (N, 3, H, W) and float64 magnitudes (N,) on the host, and equals the function of
+Each takes uint8 (N, 3, H, W) and float64 magnitudes (N,) on the host, and gives the same as the function of
 `torchvision.transforms.functional` on uint8 CPU tensors, one image at a time.
 """
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kit.augment.transfer import send
 
-# Blends with a degenerate image: factor * image + (1 - factor) * degenerate, where factor = 1 + magnitude.
+# Blends with a degenerate image: factor * image + (1 - factor) * degenerate, with factor = 1 + magnitude.
 
 
 def brightness(images: Tensor, magnitudes: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def contrast(images: Tensor, magnitudes: Tensor) -> Tensor:
 
 
 def sharpness(images: Tensor, magnitudes: Tensor) -> Tensor:
-    """Blend with the smoothed image, whose border is the image's own; the factor is 1 + magnitude."""
+    """Blend with the smoothed image, whose border pixels are not smoothed; the factor is 1 + magnitude."""
     return images if min(images.shape[2:]) <= 2 else _blend(images.float(), _smooth(images), magnitudes)
 
 
@@ -42,18 +42,18 @@ def hue(images: Tensor, magnitudes: Tensor) -> Tensor:
 
 
 def _column(values: Tensor, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """One value an image, as (N, 1, 1, 1) on the images' device."""
+    """One value per image, as (N, 1, 1, 1) on the images' device."""
     return send(values.to(dtype), images.device)[:, None, None, None]
 
 
 def _to_uint8(values: Tensor) -> Tensor:
-    """Clamp to 0..255 in place and cut to integers; by way of int16, which torch vectorises on a CPU."""
+    """Clamp to 0..255 in place and truncate to integers; through int16, since torch vectorises that on a CPU."""
     return values.clamp_(0, 255).to(torch.int16).to(torch.uint8)
 
 
 def _blend(values: Tensor, degenerate: Tensor, magnitudes: Tensor) -> Tensor:
     """Blend float32 values (N, 3, H, W), overwriting both."""
-    factor = 1 + magnitudes  # float64 until both weights are formed, as Python floats are
+    factor = 1 + magnitudes  # float64 until both weights are computed, like Python floats
     degenerate.mul_(_column(1 - factor, values))
     return _to_uint8(values.mul_(_column(factor, values)).add_(degenerate))
 
@@ -67,9 +67,8 @@ def _gray(values: Tensor) -> Tensor:
 def _smooth(images: Tensor) -> Tensor:
     """float32 (N, 3, H, W) of integers: the rounded mean under [1 1 1; 1 5 1; 1 1 1] inside the border.
 
-    The sums run over the flat batch, where a neighbour is a fixed distance away; what crosses an edge
-    falls on the border, which is not used. Sums of thirteenths have no ties, so that any order rounds
-    alike.
+    The sums run over the flattened batch, in which a neighbour is a fixed distance away; sums across an edge fall on
+    the border, which is not used. Multiples of 1/13 are never ties, so the order of the sums does not matter.
     """
     width = images.shape[3]
     flat = images.to(torch.int16).flatten()
@@ -110,7 +109,7 @@ def _hsv_to_rgb(h: Tensor, s: Tensor, v: Tensor) -> Tensor:
     return torch.cat(list(channels)).transpose(0, 1).contiguous()
 
 
-# Tone curves: each grey level becomes another.
+# Tone curves: each level is mapped to another one.
 
 
 def posterize(images: Tensor, magnitudes: Tensor) -> Tensor:
@@ -120,15 +119,15 @@ def posterize(images: Tensor, magnitudes: Tensor) -> Tensor:
 
 
 def solarize(images: Tensor, magnitudes: Tensor) -> Tensor:
-    """Invert the values that reach the magnitude, 0 to 255."""
+    """Invert the values from the magnitude on, 0 to 255."""
     last_kept = _column(magnitudes.ceil() - 1, images, torch.int16)
     values = images.to(torch.int16)
-    mask = (last_kept - values) >> 15  # all ones where the value is above, and x ^ all ones is 255 - x in 8 bits
+    mask = (last_kept - values) >> 15  # all bits are 1 if the value is above; in 8 bits x ^ 255 is 255 - x
     return (values ^ mask).to(torch.uint8)
 
 
 def autocontrast(images: Tensor, magnitudes: Tensor) -> Tensor:
-    """Stretch each channel to 0..255; a channel of one value stays. The magnitude is not used."""
+    """Stretch each channel to 0..255; a channel with a single value stays. The magnitude is not used."""
     low = images.amin((2, 3), keepdim=True).float()
     high = images.amax((2, 3), keepdim=True).float()
     flat = low == high
@@ -147,9 +146,9 @@ def equalize(images: Tensor, magnitudes: Tensor) -> Tensor:
 
 
 def _equalizing_curves(counts: Tensor, highest: Tensor) -> Tensor:
-    """Histograms int32 (R, 256) and each one's highest value (R, 1) to curves uint8 (R, 256).
+    """Curves, uint8 (R, 256), from histograms, int32 (R, 256), and the highest value of each, (R, 1).
 
-    Quotients are formed in float32, where they are cut to the right integer up to 2^23 pixels an image.
+    Quotients are computed in float32, which gives the right integers for images of up to 2^23 pixels.
     """
     through = counts.cumsum(1, dtype=torch.int32)
     step = ((through[:, -1:] - counts.gather(1, highest)) / 255).floor_()

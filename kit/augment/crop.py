@@ -1,4 +1,4 @@
-"""Random crop and flip of whole batches, every image with an offset and a side of its own."""
+"""Random crop and flip of whole batches, drawn separately for every image."""
 
 from typing import Literal
 
@@ -15,25 +15,25 @@ def random_crop(
     mode: Literal["zero", "reflect"] = "zero",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Pad every image and cut a window of the original size at a place of its own (He et al. 2016).
+    """Pad every image and cut a window of the original size at a random place (He et al. 2016).
 
     Args:
         images: (N, C, H, W) of any dtype; left unchanged.
-        padding: pixels added on each side, 0 or more; below H and W when reflecting.
-        mode: what is added: zeros, or the image mirrored about its edge pixels.
+        padding: pixels added on each side, 0 or more; below H and W in mode "reflect".
+        mode: whether zeros are added, or the image mirrored about its edge pixels.
         generator: a CPU generator.
 
     Returns:
         (N, C, H, W); each of the (2 padding + 1)^2 windows is equally likely.
 
     Raises:
-        ValueError: `padding` or `mode` is not one of the above.
+        ValueError: `padding` or `mode` has another value.
     """
     padded = _pad(images, padding, mode)
     down, right = torch.randint(2 * padding + 1, (2, len(images)), generator=generator)
     count, channels, height, width = images.shape
     order = right.argsort(stable=True)
-    # Rows move as wholes in one gather; then the images of one horizontal offset are cut together.
+    # Whole rows move in one gather; then the images that share a horizontal offset are cut together.
     first_row = (order * channels)[:, None] + torch.arange(channels)
     first_row = first_row * (height + 2 * padding) + down[order][:, None]
     rows = (first_row[..., None] + torch.arange(height)).flatten()

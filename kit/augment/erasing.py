@@ -1,11 +1,11 @@
-"""Random erasing: a rectangle of chance size and shape is blanked in some of the images."""
+"""Random erasing: blank a rectangle of random size and shape in some of the images."""
 
 import math
 
 import torch
 from torch import Tensor
 
-TRIES = 10  # draws of a rectangle that fits, as in torchvision; an image for which none does stays whole
+TRIES = 10  # rectangles drawn per image, as in torchvision; if none fits, the image is not erased
 SCALE, RATIO = (0.02, 0.33), (0.3, 3.3)  # torchvision's defaults, which are the paper's
 
 
@@ -18,13 +18,13 @@ def draw_rectangles(
     ratio: tuple[float, float] = RATIO,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Rectangles as torchvision's RandomErasing draws them (Zhong et al. 2020, arXiv:1708.04896), for a whole batch.
+    """Draw rectangles for a whole batch as torchvision's RandomErasing does (Zhong et al. 2020, arXiv:1708.04896).
 
     Args:
-        count: images, N.
+        count: number of images, N.
         height, width: of the images in pixels.
-        probability: that an image is erased.
-        scale: range of the rectangle's share of the image.
+        probability: the probability that an image is erased, 0 to 1.
+        scale: range of the rectangle's area as a share of the image.
         ratio: range of height / width, drawn evenly on a logarithmic scale.
         generator: a CPU generator.
 

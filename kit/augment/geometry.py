@@ -1,7 +1,7 @@
 """Affine operations on uint8 batches, every image with its own matrix: nearest neighbour, zero outside.
 
-A matrix row (a, b, c, d, e, f) says which input point (a x + b y + c, d x + e y + f) an output point (x, y) shows, in
-pixels from the image's centre. The functions that make them take float64 magnitudes (N,) on the host and give float64
+With a matrix row (a, b, c, d, e, f) the output point (x, y) shows the input point (a x + b y + c, d x + e y + f), in
+pixels from the image's centre. The functions that make rows take float64 magnitudes (N,) on the host and return float64
 (N, 6). Together with `warp` they equal `torchvision.transforms.functional.affine` and `rotate` on uint8 CPU tensors.
 """
 
@@ -22,12 +22,12 @@ def shear_y(magnitudes: Tensor, height: int, width: int) -> Tensor:
 
 
 def translate_x(magnitudes: Tensor, height: int, width: int) -> Tensor:
-    """Move to the right by the magnitude in pixels, cut to an integer towards zero."""
+    """Move to the right by the magnitude in pixels, rounded towards zero."""
     return _rows(c=-magnitudes.trunc())
 
 
 def translate_y(magnitudes: Tensor, height: int, width: int) -> Tensor:
-    """Move down by the magnitude in pixels, cut to an integer towards zero."""
+    """Move down by the magnitude in pixels, rounded towards zero."""
     return _rows(f=-magnitudes.trunc())
 
 
@@ -38,7 +38,7 @@ def rotate(magnitudes: Tensor, height: int, width: int) -> Tensor:
 
 
 def _rows(**entries: Tensor) -> Tensor:
-    """The identity's rows with some entries replaced, one row for each of their values."""
+    """Rows of the identity with some entries replaced by the values (N,); float64 (N, 6)."""
     count = len(next(iter(entries.values())))
     rows = torch.tensor([1, 0, 0, 0, 1, 0], dtype=torch.float64).repeat(count, 1)
     for name, values in entries.items():
@@ -47,7 +47,7 @@ def _rows(**entries: Tensor) -> Tensor:
 
 
 def warp(images: Tensor, matrices: Tensor) -> Tensor:
-    """Resample every image through its own affine map; images with equal matrices share the work of making it.
+    """Resample every image through its own affine map. The map of equal matrices is computed once.
 
     Args:
         images: uint8 (N, 3, H, W), contiguous.
@@ -66,9 +66,10 @@ def warp(images: Tensor, matrices: Tensor) -> Tensor:
 
 
 def _nearest_pixels(matrices: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """For each matrix: int64 (M, H*W) index of the nearest input pixel, and uint8 whether there is one.
+    """For each matrix the index of the nearest input pixel, int64 (M, H*W), and whether it lies inside, uint8 (M, H*W).
 
-    Float32 in the order of torchvision's affine grid and torch's grid_sample, so that ties round alike.
+    The float32 operations come in the order of torchvision's affine grid and torch's grid_sample, so that ties round
+    as they do there.
     """
     a, b, c, d, e, f = (column[:, None, None] for column in matrices.unbind(1))
     x = torch.arange(width, device=matrices.device) - (width / 2 - 0.5)

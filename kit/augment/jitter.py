@@ -14,16 +14,16 @@ def color_jitter(
     hue: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Change brightness, contrast, saturation and hue in an order and by amounts of each image's own.
+    """Change brightness, contrast, saturation and hue, in an order and by amounts drawn for each image.
 
-    The semantics are those of torchvision's `ColorJitter`.
+    This is torchvision's `ColorJitter`.
 
     Args:
         images: uint8 (N, 3, H, W); left unchanged.
-        brightness: factors are even in [max(0, 1 - brightness), 1 + brightness].
-        contrast: likewise.
-        saturation: likewise.
-        hue: shifts are even in [-hue, hue], in turns of the colour circle; 0 to 0.5.
+        brightness: factors are uniform in [max(0, 1 - brightness), 1 + brightness].
+        contrast: as for brightness.
+        saturation: as for brightness.
+        hue: shifts are uniform in [-hue, hue], in turns of the colour circle; 0 to 0.5.
         generator: a CPU generator.
 
     Returns:
@@ -31,7 +31,7 @@ def color_jitter(
 
     Raises:
         TypeError: `images` is not uint8.
-        ValueError: the shape of `images` is another, or an amount is out of range.
+        ValueError: `images` has another shape, or an amount is out of range.
     """
     check_images(images)
     return apply(images, draw_color_jitter(len(images), brightness, contrast, saturation, hue, generator))
@@ -56,16 +56,16 @@ def draw_color_jitter(
     smallest = -largest.clamp(max=1)  # a factor is never negative
     magnitudes = smallest + (largest - smallest) * torch.rand(count, 4, dtype=torch.float64, generator=generator)
     names = ("Brightness", "Contrast", "Color", "Hue")
-    names = [name if amount > 0 else "Identity" for name, amount in zip(names, largest, strict=True)]
-    operations = torch.tensor([NAMES.index(name) for name in names])
+    stages = [name if amount > 0 else "Identity" for name, amount in zip(names, largest, strict=True)]
+    operations = torch.tensor([NAMES.index(name) for name in stages])
     order = torch.rand(count, 4, generator=generator).argsort(1)
     return Plan(operations[order], magnitudes.gather(1, order))
 
 
 def random_rotation(images: Tensor, degrees: float, generator: torch.Generator | None = None) -> Tensor:
-    """Rotate each image about its centre by an angle even in [-degrees, degrees].
+    """Rotate each image about its centre by an angle that is uniform in [-degrees, degrees].
 
-    Nearest neighbour, zero outside: the semantics are those of torchvision's `RandomRotation`.
+    This is torchvision's `RandomRotation`: nearest neighbour, zero outside.
 
     Args:
         images: uint8 (N, 3, H, W); left unchanged.
@@ -77,7 +77,7 @@ def random_rotation(images: Tensor, degrees: float, generator: torch.Generator |
 
     Raises:
         TypeError: `images` is not uint8.
-        ValueError: the shape of `images` is another.
+        ValueError: `images` has another shape.
     """
     check_images(images)
     return apply(images, draw_rotation(len(images), degrees, generator))

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: each image is mixed with a partner from its batch, by a share of its own."""
+"""Mixup and CutMix: mix each image with another one of its batch, in a proportion drawn for each image."""
 
 import torch
 import torch.nn.functional as F
@@ -11,14 +11,14 @@ from kit.augment.transfer import send
 def mixup(
     images: Tensor, labels: Tensor, alpha: float, classes: int = 10, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Blend each image with a partner, and their labels alike (Zhang et al. 2018, arXiv:1710.09412).
+    """Blend each image with a partner, and their labels in the same proportion (Zhang et al. 2018, arXiv:1710.09412).
 
     `F.cross_entropy` with these targets is Mixup's loss, share * loss(label) + (1 - share) * loss(partner's).
 
     Args:
         images: float (N, C, H, W); left unchanged.
         labels: int64 (N,), 0 to classes - 1, on the same device.
-        alpha: above 0; shares are drawn from Beta(alpha, alpha), one an image.
+        alpha: above 0; each image's share is drawn from Beta(alpha, alpha).
         classes: number of classes.
         generator: a CPU generator; None is torch's default one.
 
@@ -39,15 +39,15 @@ def mixup(
 def cutmix(
     images: Tensor, labels: Tensor, alpha: float, classes: int = 10, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Replace a rectangle of each image by its partner's, labels in proportion.
+    """Replace a rectangle of each image by its partner's, and mix the labels in proportion to the areas.
 
-    Yun et al. 2019, arXiv:1905.04899. The rectangle has the image's proportions and its centre may be any
-    pixel; the share is what is really left after the border has cut it.
+    Yun et al. 2019, arXiv:1905.04899. The rectangle has the image's proportions. Its centre may be any pixel, so that
+    the border can cut it; the labels are mixed by the area that is really replaced.
 
     Args:
         images: (N, C, H, W) of any dtype; left unchanged.
         labels: int64 (N,), 0 to classes - 1, on the same device.
-        alpha: above 0; the area kept is drawn from Beta(alpha, alpha), one an image.
+        alpha: above 0; the share of each image that is kept is drawn from Beta(alpha, alpha).
         classes: number of classes.
         generator: a CPU generator; None is torch's default one.
 
@@ -75,17 +75,17 @@ def _check(images: Tensor, alpha: float) -> None:
 
 def _check_alpha(alpha: float) -> None:
     if not alpha > 0:
-        raise ValueError(f"alpha of the Beta distribution must be above 0, not {alpha}; leave mixing out instead")
+        raise ValueError(f"alpha of the Beta distribution must be above 0, not {alpha}; or train without mixing")
 
 
 def _draw_shares(count: int, alpha: float, generator: torch.Generator | None) -> Tensor:
-    """float64 (N,) from Beta(alpha, alpha), by inversion: torch's own sampler takes no generator."""
+    """float64 (N,) from Beta(alpha, alpha), by inverting its distribution: torch's sampler takes no generator."""
     uniform = torch.rand(count, dtype=torch.float64, generator=generator)
     return torch.from_numpy(betaincinv(alpha, alpha, uniform.numpy()))
 
 
 def _draw_span(side: Tensor, size: int, generator: torch.Generator | None) -> Tensor:
-    """bool (N, size): the `side` * size places about a centre, cut off at the border."""
+    """bool (N, size): True for `side` * size pixels about a random centre, cut off at the border."""
     centre = torch.randint(size, side.shape, generator=generator)[:, None]
     half = (side * size).long()[:, None] // 2
     place = torch.arange(size)

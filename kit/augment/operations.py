@@ -1,19 +1,19 @@
 """Image operations on uint8 batches in which every image has its own operation and its own magnitude.
 
-These are the operations that AutoAugment, RandAugment, TrivialAugment, colour jitter and random rotation
-share. The arithmetic is that of `torchvision.transforms.functional` on uint8 CPU tensors, one image at a
-time, with the magnitudes of torchvision's auto-augment classes: the results are equal to the last bit. A
-`Plan` says which image gets what; it lives on the host, so that the sizes of the groups are known without
-asking the device.
+AutoAugment, RandAugment, TrivialAugment, colour jitter and random rotation share these operations. The results equal
+those of `torchvision.transforms.functional` on uint8 CPU tensors, one image at a time, to the last bit; magnitudes mean
+the same as in torchvision's auto-augment classes. A `Plan` says which image gets which operation. It lies in the host's
+memory, so that the sizes of the groups are known without waiting for the device.
 
-torchvision's own operations on PIL images differ from those on tensors. Share of the values that differ over every
-magnitude and sign of the three policies (hue: -0.5 to 0.5), on 200 CIFAR-10 training images, with torchvision 0.29 and
-`python tests/benchmarks/augment.py --pil`; in brackets the magnitude that differs most, and the largest difference:
+torchvision's operations on PIL images give other values than its operations on tensors. This table shows the share of
+values that differ over every magnitude and sign of the three policies (hue: -0.5 to 0.5), in brackets the share at the
+magnitude that differs most, and the largest difference. Measured on 200 CIFAR-10 training images with torchvision 0.29
+by `python tests/benchmarks/augment.py --pil`:
 
-    ShearX, ShearY             0.23 % (8.3 %)   255     the pixel beside it, where a position is a tie
-    Rotate                     0.05 % (2.1 %)   181     likewise, above all at 135 degrees
-    Color                     25.4 % (49.7 %)     1     PIL's grey is rounded, the tensor's is cut
-    Contrast                  24.0 % (54.8 %)     2     likewise, and PIL rounds the mean to an integer
+    ShearX, ShearY             0.23 % (8.3 %)   255     the neighbouring pixel, if a position is a tie
+    Rotate                     0.05 % (2.1 %)   181     the same, mostly at 135 degrees
+    Color                     25.4 % (49.7 %)     1     grey is rounded in PIL, truncated in tensors
+    Contrast                  24.0 % (54.8 %)     2     the same, and PIL rounds the mean to an integer
     Sharpness                  2.3 % (18.4 %)     1
     AutoContrast               0.5 % (0.5 %)      1
     Hue                       20.7 % (27.4 %)    13     PIL works on 8-bit HSV
@@ -33,7 +33,7 @@ from kit.augment.transfer import send
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do to each of N images, in S stages one after the other; host tensors.
+    """The operations for each of N images, in S stages one after the other; tensors in the host's memory.
 
     Attributes:
         operations: int64 (N, S), indices into `NAMES`.
@@ -49,7 +49,7 @@ def check_images(images: Tensor) -> None:
 
     Raises:
         TypeError: `images` is not a uint8 tensor.
-        ValueError: the shape is another.
+        ValueError: it has another shape.
     """
     if not isinstance(images, Tensor) or images.dtype != torch.uint8:
         found = images.dtype if isinstance(images, Tensor) else type(images).__name__
@@ -61,7 +61,7 @@ def check_images(images: Tensor) -> None:
 
 
 def apply(images: Tensor, plan: Plan) -> Tensor:
-    """Carry out a plan: at each stage the images are sorted by operation and every group is computed at once.
+    """Carry out a plan. At each stage the images are sorted by operation, and each group is computed at once.
 
     Args:
         images: uint8 (N, 3, H, W) on any device, any memory format; left unchanged.
@@ -72,13 +72,13 @@ def apply(images: Tensor, plan: Plan) -> Tensor:
 
     Raises:
         TypeError: `images` is not uint8.
-        ValueError: the shape of `images` is another, or the plan is for another number of images.
+        ValueError: `images` has another shape, or the plan is for another number of images.
     """
     check_images(images)
     if len(plan.operations) != len(images):
         raise ValueError(f"the plan is for {len(plan.operations)} images, not {len(images)}; draw one for this batch")
     images = images.contiguous()
-    place = torch.arange(len(images))  # place[i]: where image i lies at present
+    place = torch.arange(len(images))  # place[i]: the present position of image i
     for operations, magnitudes in zip(plan.operations.T, plan.magnitudes.T, strict=True):
         order = operations.argsort(stable=True)
         images = images.index_select(0, send(place[order], images.device))
@@ -88,7 +88,7 @@ def apply(images: Tensor, plan: Plan) -> Tensor:
 
 
 def _apply_groups(images: Tensor, operations: Tensor, magnitudes: Tensor) -> None:
-    """Overwrite `images`, sorted by operation: the affine ones at once, the others group by group."""
+    """Overwrite `images`, which are sorted by operation: all affine ones at once, the others group by group."""
     sizes = torch.bincount(operations, minlength=len(NAMES)).tolist()
     groups = dict(zip(NAMES, magnitudes.split(sizes), strict=True))
     warped = sum(len(groups[name]) for name in MATRICES)
@@ -103,7 +103,7 @@ def _apply_groups(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Non
         start = group.stop
 
 
-# Makers of matrices from (magnitudes, height, width), and changes of (images, magnitudes).
+# MATRICES make affine maps from (magnitudes, height, width); COLORS change (images, magnitudes).
 MATRICES: dict[str, Callable[[Tensor, int, int], Tensor]] = {
     "ShearX": geometry.shear_x,
     "ShearY": geometry.shear_y,

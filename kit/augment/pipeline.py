@@ -1,10 +1,10 @@
-"""Random augmentation of whole batches, drawn for every image, and the pipeline that a recipe builds.
+"""Random augmentation of whole batches, drawn for every image, and the pipeline that a recipe describes.
 
-Every function takes and returns batches on any device. All randomness comes from one CPU
-`torch.Generator` (None: torch's default one), so the same seed draws the same augmentation whatever the
-device, and nothing waits for it.
+Every function takes and returns batches on any device. All randomness comes from one CPU `torch.Generator` (None means
+torch's default one), so the same seed draws the same augmentation on every device, and the host never waits.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,20 +35,20 @@ __all__ = [
 ]
 
 MEAN = (0.4914, 0.4822, 0.4465)
-STD = (0.2023, 0.1994, 0.2010)  # the mean of the images' own deviations, as the paper's notebook has it
+STD = (0.2023, 0.1994, 0.2010)  # mean over the images of each image's deviation, as in the paper's notebook
 
-SLICE = 256  # images whose float32 values stay in a core's cache while they are normalised
+SLICE = 256  # images normalised at a time on a CPU: their float32 values stay in a core's cache
 
 
 def cutout(images: Tensor, holes: int = 1, length: int = 8, generator: torch.Generator | None = None) -> Tensor:
     """Fill squares of each image with zero, the mean of normalised images.
 
-    DeVries & Taylor 2017, arXiv:1708.04552. A centre may be any pixel, so that squares are cut off at the
-    border, as in the authors' code.
+    DeVries & Taylor 2017, arXiv:1708.04552. A centre may be any pixel, and the border cuts squares off, as in the
+    authors' code.
 
     Args:
         images: float (N, C, H, W), normalised; left unchanged.
-        holes: squares an image, 0 or more; they may overlap.
+        holes: squares per image, 0 or more; they may overlap.
         length: side in pixels; an odd one counts as the even one below it.
         generator: a CPU generator.
 
@@ -81,12 +81,12 @@ def _draw_squares(
 
 
 def _kept(rows: Tensor, columns: Tensor) -> Tensor:
-    """float32 (N, 1, H, W): 0 where a square's rows and columns meet, 1 elsewhere."""
+    """float32 (N, 1, H, W): 0 inside a square, 1 elsewhere."""
     return (1 - torch.einsum("nhy,nhx->nyx", rows, columns)).clamp_(min=0)[:, None]
 
 
 def normalize(images: Tensor) -> Tensor:
-    """Turn pixels into what the model reads: value / 255, minus `MEAN`, over `STD`, channel by channel.
+    """Turn pixels into the model's input: (value / 255 - `MEAN`) / `STD`, channel by channel.
 
     Args:
         images: uint8 (N, 3, H, W), any memory format.
@@ -96,62 +96,63 @@ def normalize(images: Tensor) -> Tensor:
 
     Raises:
         TypeError: `images` is not uint8.
-        ValueError: the shape of `images` is another.
+        ValueError: `images` has another shape.
     """
     check_images(images)
     return _normalize(images)
 
 
 def _normalize(images: Tensor, squares: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Normalise, then blank `squares` (from `_draw_squares` or `draw_rectangles`), if given.
+    """Normalise, then blank `squares` (from `_draw_squares` or `draw_rectangles`), if there are any.
 
-    On a CPU in slices: float32 values are four times the memory, and out of the cache they are slow.
+    A CPU works in slices: float32 values take four times the memory, and are slow if they leave the cache.
     """
     result = torch.empty(images.shape, device=images.device, memory_format=torch.channels_last)
     scale = send(1 / (255 * torch.tensor(STD)), images.device)[:, None, None]
     shift = send(torch.tensor(MEAN) / torch.tensor(STD), images.device)[:, None, None]
-    squares = squares and tuple(send(spans, images.device) for spans in squares)
+    if squares is not None:
+        squares = send(squares[0], images.device), send(squares[1], images.device)
     size = SLICE if images.device.type == "cpu" else max(1, len(images))
     for start in range(0, len(images), size):
         part = slice(start, start + size)
         values = images[part].float().mul_(scale).sub_(shift)
-        if squares:
+        if squares is not None:
             values.mul_(_kept(*(spans[part] for spans in squares)))
         for channel in range(3):  # faster on a CPU than one transposing copy
             result[part, channel] = values[:, channel]
     return result
 
 
-POLICIES = {
-    "autoaugment": draw_autoaugment,
-    "randaugment": draw_randaugment,
-    "trivialaugment": lambda count, height, width, generator: draw_trivialaugment(count, generator),
+# By name: draws a plan from the number of images, their height and width, and a CPU generator.
+POLICIES: dict[str, Callable[[int, int, int, torch.Generator | None], Plan]] = {
+    "autoaugment": lambda count, height, width, generator: draw_autoaugment(count, height, width, generator),
+    "randaugment": lambda count, height, width, generator: draw_randaugment(count, height, width, generator=generator),
+    "trivialaugment": lambda count, _height, _width, generator: draw_trivialaugment(count, generator),
 }
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The augmentation of a training run, in the order of the paper's transforms.
+    """The augmentation of a training, in the order of the paper's transforms.
 
-    Crop, flip, policy, colour jitter, rotation on uint8; then to float, normalised, Cutout and random erasing. Calling
-    it with uint8 (N, 3, H, W) and a CPU generator gives float32 (N, 3, H, W), normalised, in
-    channels_last memory format. Memory grows with N, so give it chunks: about 2,000 images on a CPU,
-    where they stay in the cache, and 4,000 to 50,000 on a GPU, where each of the few hundred launches
-    then costs nothing an image.
+    Crop, flip, policy, colour jitter and rotation work on uint8; the images are then normalised to float, and Cutout
+    and random erasing blank parts of them. Calling it with uint8 (N, 3, H, W) and a CPU generator gives float32
+    (N, 3, H, W), normalised, channels_last. Memory grows with N. Good chunks are about 2,000 images on a CPU, so that
+    they stay in the cache, and 4,000 to 50,000 on a GPU, so that its few hundred launches are shared by many images.
 
     Attributes:
         crop: pixels of padding before the random crop; 0 leaves it out.
         padding: "zero" or "reflect".
         flip: whether to mirror half of the images.
         policy: None, "autoaugment", "randaugment" or "trivialaugment".
-        jitter: strength of brightness, contrast and saturation, half of it of hue; 0 (off) to 1.
+        jitter: strength for brightness, contrast and saturation, and half of it for hue; 0 (off) to 1.
         rotation: largest angle in degrees; 0 (off) to 180.
         cutout: side of Cutout's squares in pixels; 0 leaves it out.
-        holes: squares an image.
+        holes: squares per image.
         erase: probability that random erasing blanks a rectangle.
 
     Raises:
-        ValueError: a setting is not one of the above.
+        ValueError: a setting has another value.
     """
 
     crop: int = 4
@@ -189,7 +190,7 @@ class Pipeline:
         """The pipeline of a recipe's `augment`, such as `crop+flip+autoaugment`, and its other settings.
 
         Raises:
-            KitError: a word is unknown, or two words exclude each other.
+            KitError: a word is unknown, or two words cannot be combined.
         """
         words = read_words(augment)
         return cls(words.crop, words.padding, words.flip, words.policy, jitter, rotation, cutout, erase=erase)
@@ -199,41 +200,43 @@ class Pipeline:
 
         Raises:
             TypeError: `images` is not uint8.
-            ValueError: the shape of `images` is another.
+            ValueError: `images` has another shape.
         """
         images = self.augment(images, generator)
-        blanked = []
+        (count, _, height, width), blanked = images.shape, []
         if self.cutout:
-            blanked.append(_draw_squares(len(images), self.holes, self.cutout, *images.shape[2:], generator))
+            blanked.append(_draw_squares(count, self.holes, self.cutout, height, width, generator))
         if self.erase:
-            blanked.append(draw_rectangles(len(images), *images.shape[2:], self.erase, generator=generator))
+            blanked.append(draw_rectangles(count, height, width, self.erase, generator=generator))
         if not blanked:
             return _normalize(images)
         rows, columns = (torch.cat(spans, dim=1) for spans in zip(*blanked, strict=True))
         return _normalize(images, (rows, columns))
 
     def augment(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The part before normalising and Cutout: uint8 (N, 3, H, W) to uint8 (N, 3, H, W), to look at.
+        """The part before normalising and Cutout: uint8 (N, 3, H, W) to uint8 (N, 3, H, W), for display.
 
         Raises:
             TypeError: `images` is not uint8.
-            ValueError: the shape of `images` is another.
+            ValueError: `images` has another shape.
         """
         check_images(images)
         if self.crop:
             images = random_crop(images, self.crop, self.padding, generator)
         if self.flip:
             images = random_flip(images, generator=generator)
-        for plan in self._draw_plans(len(images), *images.shape[2:], generator):
+        count, _, height, width = images.shape
+        for plan in self._draw_plans(count, height, width, generator):
             images = apply(images, plan)
         return images
 
     def _draw_plans(self, count: int, height: int, width: int, generator: torch.Generator | None) -> list[Plan]:
         plans = []
         if self.policy:
-            plans.append(POLICIES[self.policy](count, height, width, generator=generator))
+            plans.append(POLICIES[self.policy](count, height, width, generator))
         if self.jitter:
-            plans.append(draw_color_jitter(count, *[self.jitter] * 3, self.jitter / 2, generator))
+            strength = self.jitter
+            plans.append(draw_color_jitter(count, strength, strength, strength, strength / 2, generator))
         if self.rotation:
             plans.append(draw_rotation(count, self.rotation, generator))
         return plans

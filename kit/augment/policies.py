@@ -4,10 +4,9 @@
     RandAugment      Cubuk et al. 2020, https://arxiv.org/abs/1909.13719
     TrivialAugment   Mueller & Hutter 2021, https://arxiv.org/abs/2103.10158 (the wide space)
 
-Spaces, probabilities and pixels are those of torchvision's `AutoAugment(AutoAugmentPolicy.CIFAR10)`,
-`RandAugment()` and `TrivialAugmentWide()` on uint8 CPU tensors (nearest neighbour, zero fill), called
-once an image. The `draw_*` functions make a `Plan` on the host; `kit.augment.operations.apply` carries it out on
-whatever device the images are on.
+Magnitudes, probabilities and pixels are those of torchvision's `AutoAugment(AutoAugmentPolicy.CIFAR10)`,
+`RandAugment()` and `TrivialAugmentWide()` on uint8 CPU tensors (nearest neighbour, zero fill), called once per image.
+The `draw_*` functions make a `Plan` on the host; `kit.augment.operations.apply` carries it out on the images' device.
 """
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from kit.augment.operations import NAMES, Plan, apply, check_images
 
-# Two of (operation, probability, magnitude bin); a bin is one of ten equal steps, None where there is none.
+# Two of (operation, probability, magnitude bin); a bin is one of ten equal steps, None if there is no magnitude.
 CIFAR10_POLICY = (
     (("Invert", 0.1, None), ("Contrast", 0.2, 6)),
     (("Rotate", 0.7, 2), ("TranslateX", 0.3, 9)),
@@ -44,7 +43,7 @@ CIFAR10_POLICY = (
     (("TranslateY", 0.7, 9), ("AutoContrast", 0.9, None)),
 )
 
-# What RandAugment and TrivialAugment choose from; AutoAugment adds Invert and never plans Identity.
+# RandAugment and TrivialAugment choose from these; AutoAugment also has Invert, and never plans Identity.
 CHOICES = (
     *("Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness"),
     *("Color", "Contrast", "Sharpness", "Posterize", "Solarize", "AutoContrast", "Equalize"),
@@ -55,7 +54,7 @@ SIGNED = frozenset(
 
 
 def autoaugment(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Give every image its own CIFAR-10 sub-policy, coins and signs.
+    """Draw a CIFAR-10 sub-policy for every image and apply it.
 
     Args:
         images: uint8 (N, 3, H, W) on any device, any memory format; left unchanged.
@@ -66,21 +65,22 @@ def autoaugment(images: Tensor, generator: torch.Generator | None = None) -> Ten
 
     Raises:
         TypeError: `images` is not uint8.
-        ValueError: the shape of `images` is another.
+        ValueError: `images` has another shape.
     """
     check_images(images)
-    return apply(images, draw_autoaugment(len(images), *images.shape[2:], generator))
+    height, width = images.shape[2:]
+    return apply(images, draw_autoaugment(len(images), height, width, generator))
 
 
 def randaugment(
     images: Tensor, num_ops: int = 2, magnitude: int = 9, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Give every image `num_ops` operations of its own, drawn evenly from `CHOICES`, all at one magnitude.
+    """Apply `num_ops` operations, drawn uniformly from `CHOICES` for every image, all at one magnitude.
 
     Args:
         images: uint8 (N, 3, H, W) on any device, any memory format; left unchanged.
-        num_ops: operations an image, one after the other; 0 or more.
-        magnitude: bin 0 to 30, from nothing to the largest.
+        num_ops: operations per image, one after the other; 0 or more.
+        magnitude: bin 0 (no change) to 30 (the largest).
         generator: a CPU generator; None is torch's default one.
 
     Returns:
@@ -88,14 +88,15 @@ def randaugment(
 
     Raises:
         TypeError: `images` is not uint8.
-        ValueError: the shape of `images` is another, or `num_ops` or `magnitude` is out of range.
+        ValueError: `images` has another shape, or `num_ops` or `magnitude` is out of range.
     """
     check_images(images)
-    return apply(images, draw_randaugment(len(images), *images.shape[2:], num_ops, magnitude, generator))
+    height, width = images.shape[2:]
+    return apply(images, draw_randaugment(len(images), height, width, num_ops, magnitude, generator))
 
 
 def trivialaugment(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Give every image one operation from `CHOICES` at one of 31 magnitudes of the wide space, drawn evenly.
+    """Apply one operation to every image, drawn uniformly from `CHOICES`, at one of 31 magnitudes of the wide space.
 
     Args:
         images: uint8 (N, 3, H, W) on any device, any memory format; left unchanged.
@@ -106,7 +107,7 @@ def trivialaugment(images: Tensor, generator: torch.Generator | None = None) -> 
 
     Raises:
         TypeError: `images` is not uint8.
-        ValueError: the shape of `images` is another.
+        ValueError: `images` has another shape.
     """
     check_images(images)
     return apply(images, draw_trivialaugment(len(images), generator))
@@ -148,7 +149,7 @@ def draw_trivialaugment(count: int, generator: torch.Generator | None = None) ->
 
 
 def _draw_evenly(space: dict[str, Tensor], bins: Tensor, generator: torch.Generator | None) -> Plan:
-    """Choose an operation and a sign for every entry of `bins` (N, S)."""
+    """Choose an operation and a sign for every entry of `bins`, int64 (N, S)."""
     choice = torch.randint(len(CHOICES), bins.shape, generator=generator)
     signs = torch.randint(2, bins.shape, generator=generator) * 2 - 1
     magnitudes = torch.stack([space[name] for name in CHOICES])[choice, bins]
@@ -158,14 +159,14 @@ def _draw_evenly(space: dict[str, Tensor], bins: Tensor, generator: torch.Genera
 
 
 def _policy_tables(height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`CIFAR10_POLICY` as (25, 2) tables: operation, probability, magnitude, whether a sign applies."""
+    """`CIFAR10_POLICY` as four (25, 2) tables: operation, probability, magnitude, whether the sign is random."""
     space = _standard_space(10, height, width)
     entries = [entry for sub_policy in CIFAR10_POLICY for entry in sub_policy]
     operations = torch.tensor([NAMES.index(name) for name, _, _ in entries])
     probabilities = torch.tensor([probability for _, probability, _ in entries])
     magnitudes = torch.stack([space[name][bin or 0] for name, _, bin in entries])
     signed = torch.tensor([name in SIGNED for name, _, _ in entries])
-    return tuple(table.view(-1, 2) for table in (operations, probabilities, magnitudes, signed))
+    return operations.view(-1, 2), probabilities.view(-1, 2), magnitudes.view(-1, 2), signed.view(-1, 2)
 
 
 def _standard_space(bins: int, height: int, width: int) -> dict[str, Tensor]:
@@ -182,7 +183,7 @@ def _space(
     bins: int, shear: float, across: float, down: float, degrees: float, blend: float, bits: int
 ) -> dict[str, Tensor]:
     def steps(last: float) -> Tensor:
-        return torch.linspace(0, last, bins).double()  # rounded to float32 first: the published spaces are
+        return torch.linspace(0, last, bins).double()  # rounded to float32 first, as in torchvision
 
     return {
         **{

@@ -6,10 +6,10 @@ from torch import Tensor
 
 
 def resize(images: Tensor, side: int) -> Tensor:
-    """Shrink images to `side` x `side` pixels: bilinear, antialiased, on whatever device they are.
+    """Shrink images to `side` x `side` pixels on their device: bilinear, antialiased.
 
     Args:
-        images: float32 (N, C, H, W), normalised; returned as they are if they have that size.
+        images: float32 (N, C, H, W), normalised; returned unchanged if they have that size.
         side: pixels, 1 or more.
 
     Returns:

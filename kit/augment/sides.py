@@ -1,11 +1,11 @@
-"""The image sizes of a training, read from a recipe's `resize` without torch.
+"""The image sizes of each epoch, read from a recipe's `resize` without torch.
 
 Progressive resizing (Howard 2018, in fast.ai's DAWNBench entries): early epochs see smaller images, which cost less.
 """
 
 from kit.errors import KitError
 
-FULL = 32  # pixels; the size at which a network is judged
+FULL = 32  # pixels per side, at which networks are evaluated
 EXAMPLE = "24x0.4,28x0.3"
 
 
@@ -16,7 +16,7 @@ def read_sides(text: str) -> tuple[tuple[int, float], ...]:
         Pairs of a side in pixels and the share of the epochs that have it.
 
     Raises:
-        KitError: the text is something else, or leaves no epoch at 32 pixels.
+        KitError: the text has another form, or no epoch is left for 32 pixels.
     """
     try:
         pairs = [part.split("x") for part in text.split(",")] if text else []
@@ -37,7 +37,8 @@ def sides_of_epochs(text: str, epochs: int) -> list[int]:
     Raises:
         KitError: as in `read_sides`.
     """
-    sides, share_over = [], 0.0
+    sides: list[int] = []
+    share_over = 0.0
     for side, share in read_sides(text):
         share_over += share
         sides += [side] * (min(round(share_over * epochs), epochs - 1) - len(sides))

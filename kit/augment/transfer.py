@@ -1,4 +1,4 @@
-"""Host tensors to a device without a wait."""
+"""Copy host tensors to a device without waiting for it."""
 
 import torch
 from torch import Tensor

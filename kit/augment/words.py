@@ -14,11 +14,11 @@ MEANING = "none, or any of " + ", ".join(AUGMENTATIONS) + " joined by +"
 
 @dataclass(frozen=True)
 class Augmentations:
-    """What the words mean.
+    """The augmentations that a recipe's `augment` names.
 
     Attributes:
         crop: pixels of padding before the random crop; 0 leaves it out.
-        padding: what the padding shows.
+        padding: black, or the image mirrored about its edge.
         flip: whether half of the images are mirrored, at random.
         alternate: whether every image is mirrored in every second epoch (Jordan 2024, arXiv:2404.00498).
         policy: a name of POLICY_WORDS, or None.
@@ -40,7 +40,7 @@ def read_words(text: str) -> Augmentations:
     """Read `none`, or words joined by +.
 
     Raises:
-        KitError: a word is unknown, or two words exclude each other.
+        KitError: a word is unknown, or two words cannot be combined.
     """
     words = {word for word in text.replace(" ", "").split("+") if word != "none"}
     if unknown := [word for word in sorted(words) if word not in AUGMENTATIONS]:

@@ -1,4 +1,4 @@
-"""The record of what was submitted: submissions/ledger.csv, a row a submission.
+"""The record of what was submitted: submissions/ledger.csv, one row per submission.
 
 Every change is made under a lock and written whole, so two processes that submit at once lose no row.
 """

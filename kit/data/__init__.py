@@ -1,6 +1,6 @@
-"""Images in: CIFAR-10 in its known forms, the competition's test file, digits, and the splits.
+"""Read images: CIFAR-10 in its known forms, the competition's test file, digits; and split them.
 
-In: a folder, an archive or a word. Out: uint8 images (N, 3, 32, 32), int64 labels (N,) and class names.
+In: a folder, an archive, `auto` or `digits`. Out: uint8 images (N, 3, 32, 32), int64 labels (N,) and class names.
 May import: errors, system.
 """
 

@@ -1,4 +1,4 @@
-"""Class names in CIFAR-10's order, by which a submission numbers its labels, whatever a folder is called."""
+"""CIFAR-10's class names in their order, which numbers the labels of a submission, and synonyms for them."""
 
 import re
 
@@ -18,7 +18,7 @@ SYNONYMS = {
 
 
 def official_name(name: str) -> str | None:
-    """The name among `CLASSES` that `name` means: `Plane`, `cars` or `03_cat`; None if it means none of them."""
+    """The name among `CLASSES` that a folder's name stands for (`Plane`, `cars`, `03_cat`), or None."""
     word = re.sub(r"^\d+[\s_.-]*", "", name).strip().lower()
     for candidate in (word, word.removesuffix("s")):
         meant = SYNONYMS.get(candidate, candidate)
@@ -28,10 +28,10 @@ def official_name(name: str) -> str | None:
 
 
 def ordered(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
-    """The folders of classes in the order of their labels, and the names of these classes.
+    """Class folders in the order of their labels, and the names of these classes.
 
-    Folders that mean CIFAR-10's ten classes, each once, get CIFAR-10's numbers and names. Otherwise folders that all
-    begin with a number of their own follow by it, and any others follow by name.
+    If the folders stand for CIFAR-10's ten classes, they get CIFAR-10's order and names. Otherwise they are sorted by
+    the number that their names begin with, if every folder has a different one, and by name if not.
     """
     meant = [official_name(name) for name in names]
     if len(names) == len(CLASSES) and set(meant) == set(CLASSES):
@@ -45,10 +45,10 @@ def ordered(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
 
 
 def check_competition_classes(classes: tuple[str, ...]) -> None:
-    """Refuse classes whose labels are not certainly the competition's numbers.
+    """Refuse classes whose labels may not be the competition's numbers.
 
     Raises:
-        KitError: `classes` are neither CIFAR-10's ten names in its order nor the numbers 0 to 9; the sentence shows the
+        KitError: `classes` are neither CIFAR-10's ten names in its order nor the numbers 0 to 9; the message shows the
             two lists side by side.
     """
     if tuple(classes) in (CLASSES, DIGITS):

@@ -1,4 +1,4 @@
-"""What every source of images becomes: tensors, class names, and a sentence on where they came from."""
+"""A dataset in memory, whatever it was read from."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled images of both parts.
+    """Labelled training and test images.
 
     Attributes:
         train_images: uint8 (N,3,32,32), RGB.
@@ -15,7 +15,7 @@ class Dataset:
         test_images: as `train_images`.
         test_labels: as `train_labels`.
         classes: the names of the classes, in the order of their labels.
-        source: in words, what was read and from where.
+        source: what was read and from where, in words.
     """
 
     train_images: Tensor

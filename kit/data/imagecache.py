@@ -1,4 +1,4 @@
-"""Decoded images of a folder, kept as one file in the user's cache, so that a second start takes a second."""
+"""Cache of a folder's decoded images: one file in the user's cache folder, so that a later start takes a second."""
 
 import hashlib
 import os
@@ -16,10 +16,10 @@ from kit.system import files
 
 
 def load(folder: Path, fingerprint: str) -> dict[str, Tensor] | None:
-    """Return the tensors stored for `folder` under this fingerprint.
+    """Return the tensors stored for `folder` under this fingerprint, or None if the folder has to be read again.
 
-    None if there are none, if the folder has changed since, if the file is damaged, or if it belongs to another user,
-    who could have planted other images: reading the folder again is right in all four cases.
+    That is so if nothing is stored, if the folder has changed since, if the file is damaged, or if it belongs to
+    another user, who could have planted other images.
     """
     for path in _places(folder):
         if not _ours(path) or not _ours(path.parent):
@@ -38,7 +38,7 @@ def load(folder: Path, fingerprint: str) -> dict[str, Tensor] | None:
 
 
 def store(folder: Path, fingerprint: str, tensors: dict[str, Tensor]) -> None:
-    """Keep contiguous tensors for `folder`; if no place can be written, warn and go on."""
+    """Store contiguous tensors for `folder`. If no cache folder can be written to, warn and go on."""
     content = safetensors.torch.save(tensors, {"fingerprint": fingerprint, "sha256": _checksum(tensors)})
     reasons = []
     for path in _places(folder):
@@ -59,14 +59,14 @@ def store(folder: Path, fingerprint: str, tensors: dict[str, Tensor]) -> None:
 
 
 def _places(folder: Path) -> list[Path]:
-    """Files that may hold the tensors of `folder`, best first; one name per folder, so changes replace them."""
+    """Cache files for `folder`, the preferred one first. There is one name per folder, so changes replace the file."""
     name = f"images-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.safetensors"
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return [Path(caches, "kit", name), Path(tempfile.gettempdir(), "kit", name)]
 
 
 def _ours(path: Path) -> bool:
-    """Whether a file or folder exists, is no link or pipe, and nobody but this user can have written it."""
+    """Whether `path` is a file or folder (no link, no pipe) that only this user can have written."""
     try:
         status = path.lstat()
     except OSError:
@@ -78,8 +78,8 @@ def _ours(path: Path) -> bool:
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:
-    """Hash of the contents: a power cut can leave a file of the right length that is full of zeros."""
+    """Hash of the contents. A power cut can leave a file of the right length that is full of zeros."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        digest.update(tensors[name].numpy())
+        digest.update(tensors[name].numpy().data)
     return digest.hexdigest()

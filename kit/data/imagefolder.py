@@ -24,13 +24,13 @@ from kit.errors import KitError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
-_FORMATS = ("PNG", "JPEG", "WEBP")  # all that Pillow may try: it hands others to programs such as Ghostscript
+_FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow may try these only: it hands some others to programs such as Ghostscript
 _OTHER_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".jp2", ".heic", ".avif")
 _SIDE = 32
-_LARGEST_SIDE = 4096  # pixels of an image to resize
+_LARGEST_SIDE = 4096  # pixels; larger images are not resized
 _LARGE = threading.Semaphore(1)  # one large image in memory at a time
 _PARTS = ("train", "test")
-_MODES = ("RGB", "RGBA", "L", "P")  # eight bits a channel; Pillow would clip or invert the others silently
+_MODES = ("RGB", "RGBA", "L", "P")  # eight bits per channel; Pillow would clip or invert others without a warning
 _CHUNK = 500
 _THREADS = 8
 _SECONDS_BETWEEN_LINES = 3.0
@@ -41,27 +41,27 @@ class _File(NamedTuple):
     label: int
     size: int
     modified: int  # nanoseconds
-    changed: int  # nanoseconds; set by the system at every change, so that no copied time of `modified` hides one
+    changed: int  # nanoseconds; the system sets it at every change, also if `modified` was set back
 
 
 def holds_images(folder: Path) -> bool:
-    """Whether `folder` has the form of an image folder: a `train` and a `test` folder."""
+    """Whether `folder` holds a `train` and a `test` folder."""
     return all((folder / part).is_dir() for part in _PARTS)
 
 
 def read(folder: Path, resize: bool = False) -> Dataset:
-    """Read an image folder, from the cache if no file of it has changed since (by size and the system's times).
+    """Read an image folder; from the cache if no file has changed since (judged by sizes and times).
 
-    Folders that mean CIFAR-10's ten classes get CIFAR-10's numbers; others are numbered as `classnames.ordered` says.
-    Within a class the images follow in the order of their file names. Grayscale images become RGB.
+    Folders that stand for CIFAR-10's ten classes get CIFAR-10's numbers; `classnames.ordered` numbers all others.
+    Within a class the images are sorted by file name. Grayscale images become RGB.
 
     Args:
         folder: holds `train` and `test`, each with one folder per class.
         resize: scale images of other sizes to 32x32 pixels, which may change their proportions.
 
     Raises:
-        KitError: fewer than two classes, other classes in test than in train, an empty class, a file that cannot be
-            read as an image, an image of another size than 32x32 unless `resize`.
+        KitError: there are fewer than two classes, test and train have different classes, a class is empty, a file
+            cannot be read as an image, or an image is not 32x32 and `resize` is False.
     """
     folders, classes = _class_folders(folder)
     train, test = (_list_files(folder / part, folders) for part in _PARTS)
@@ -79,13 +79,13 @@ def classes_in(folder: Path) -> tuple[str, ...]:
     """The names of the classes of an image folder, in the order of their labels.
 
     Raises:
-        KitError: fewer than two, or other ones in test than in train.
+        KitError: there are fewer than two, or test and train have different ones.
     """
     return _class_folders(folder)[1]
 
 
 def _class_folders(folder: Path) -> tuple[list[str], tuple[str, ...]]:
-    """The folders of the classes and the classes' names, both in the order of the labels."""
+    """The class folders and the class names, both in the order of the labels."""
     train, test = (_subfolders(folder / part) for part in _PARTS)
     for part, names in zip(_PARTS, (train, test), strict=True):
         if len(names) < 2:
@@ -120,7 +120,7 @@ def _entries(folder: Path) -> list[os.DirEntry]:
 
 
 def _list_files(part: Path, folders: list[str]) -> list[_File]:
-    """The images of every class in the order of labels and names; one warning tells what other images are left out."""
+    """All images, sorted by label and file name. One warning names the images of other kinds, which are left out."""
     listed, left_out = [], Counter[str]()
     for label, name in enumerate(folders):
         entries = _entries(part / name)
@@ -152,13 +152,13 @@ def _describe(entry: os.DirEntry, label: int) -> _File:
         status = entry.stat()
     except OSError as error:  # a link that points nowhere or in a circle
         raise KitError(f"{_shown(entry.path)} cannot be read: {error.strerror}; replace it or remove it") from None
-    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
         raise KitError(f"{_shown(entry.path)} is no file; replace it by an image or remove it")
     return _File(entry.path, label, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _shown(path: str | Path) -> str:
-    """A path for a message: bytes that are not UTF-8 are spelt out, and a very long name is cut."""
+    """A path for a message: bytes that are not UTF-8 are escaped, and a very long path is shortened."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return text if len(text) <= 300 else f"{text[:140]}...{text[-140:]}"
 
@@ -192,8 +192,8 @@ def _decode(paths: list[str], folder: Path, resize: bool) -> Tensor:
             pixels[i] = _decode_file(paths[i], resize)
         return len(chunk)
 
-    # Threads rather than processes: a network mount makes the reader wait, which threads overlap, and on a
-    # local disk starting processes that import torch costs more than two cores win back.
+    # Threads, not processes: on a network mount threads overlap their waits, and on a local disk starting processes
+    # that import torch takes longer than two cores save.
     pool = ThreadPoolExecutor(_THREADS)
     try:
         _tell_progress(pool.map(decode_chunk, chunks), len(paths), folder)
@@ -203,7 +203,7 @@ def _decode(paths: list[str], folder: Path, resize: bool) -> Tensor:
 
 
 def _decode_file(path: str, resize: bool) -> np.ndarray:
-    """uint8 (32, 32, 3)."""
+    """Decode one file to uint8 (32, 32, 3)."""
     try:
         with Image.open(path, formats=_FORMATS) as image:
             _check_form(image, _shown(path), resize)
@@ -216,7 +216,7 @@ def _decode_file(path: str, resize: bool) -> np.ndarray:
         raise
     except PermissionError:
         raise KitError(f"{_shown(path)} cannot be read: permission denied; make it readable or remove it") from None
-    except Exception:  # Pillow tells a broken file by nearly anything, from SyntaxError to struct.error
+    except Exception:  # for broken files Pillow raises nearly anything, from SyntaxError to struct.error
         kinds = ", ".join(SUFFIXES)
         raise KitError(f"{_shown(path)} is not a readable image ({kinds}); replace it or remove it") from None
 
@@ -229,13 +229,13 @@ def _check_form(image: Image.Image, path: str, resize: bool) -> None:
             "`-p data resize:FOLDER`, which resizes every image"
         )
     if max(image.size) > _LARGEST_SIDE:
-        raise KitError(f"{path} is {size} pixels; at most {_LARGEST_SIDE} a side are resized, so make it smaller")
+        raise KitError(f"{path} is {size} pixels; make it smaller, at most {_LARGEST_SIDE} pixels per side")
     if image.mode not in _MODES:
         raise KitError(f"{path} has the pixel mode {image.mode}; save it as 8-bit RGB or grayscale")
 
 
 def _tell_progress(done: Iterable[int], total: int, folder: Path) -> None:
-    """Wait for the chunks, printing a line now and then; a folder that is read in a moment prints none."""
+    """Wait for the chunks and print a line every few seconds; if all is read sooner, print nothing."""
     start = told = time.monotonic()
     count = 0
     for size in done:

@@ -1,4 +1,4 @@
-"""Where CIFAR-10 comes from, as tensors, and how it is split into training and validation images."""
+"""Load CIFAR-10 from any source as tensors, and split it into training and validation images."""
 
 import contextlib
 import os
@@ -42,7 +42,7 @@ _SECONDS_WITHOUT_ANSWER = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images to train on and to validate on, and the test images that neither touches (None for `paper`).
+    """Images to train on, images to validate on, and test images that neither of them includes (None for `paper`).
 
     Images are uint8 (N,3,32,32) and labels int64 (N,).
     """
@@ -61,10 +61,10 @@ def load(source: str | Path = "auto") -> Dataset:
     Args:
         source: `auto` looks at $CIFAR10_DIR, Kaggle's mounts and ./data, and then downloads CIFAR-10 to ./data;
             `digits` is scikit-learn's handwritten digits; anything else is a folder, or the official tar.gz.
-            `resize:FOLDER` scales the images of a folder, of any size, to 32x32 pixels.
+            `resize:FOLDER` scales the images of a folder to 32x32 pixels.
 
     Raises:
-        KitError: nothing usable there, or images of another size than 32x32 pixels without `resize:`.
+        KitError: there is nothing usable, or the images are not 32x32 pixels and `resize:` is missing.
     """
     if source == "digits":
         return _digits()
@@ -74,10 +74,10 @@ def load(source: str | Path = "auto") -> Dataset:
 
 
 def classes_of(source: str | Path = "auto") -> tuple[str, ...]:
-    """The classes that `load` would find, without reading an image or downloading anything.
+    """The classes that `load` would find; reads no image and downloads nothing.
 
     Raises:
-        KitError: nothing usable there.
+        KitError: there is nothing usable.
     """
     if source == "digits":
         return DIGITS
@@ -99,15 +99,15 @@ def split(dataset: Dataset, how: str, seed: int) -> Split:
     """Divide a dataset for training.
 
     `paper` trains on all training images and validates on the official test images, as the paper did.
-    `holdout` keeps 16 % of the training images of each class for validation and leaves the test images alone.
+    `holdout` validates on 16 % of the training images of each class and does not use the test images.
 
     Args:
         dataset: what `load` returned.
         how: `paper` or `holdout`.
-        seed: which training images `holdout` keeps; the same seed keeps the same ones.
+        seed: chooses the images that `holdout` validates on; the same seed chooses the same ones.
 
     Raises:
-        KitError: an unknown split.
+        KitError: the split is unknown.
     """
     if how == "paper":
         return Split(dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
@@ -125,7 +125,7 @@ def split(dataset: Dataset, how: str, seed: int) -> Split:
 
 
 def _stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Ascending indices of the rest and of `fraction` of each class, with one image or more of it in both."""
+    """Split indices by class: the rest, and `fraction` of each class; both ascending, with every class in both."""
     generator = torch.Generator().manual_seed(seed)
     held = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
@@ -137,7 +137,7 @@ def _stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
 
 def _digits() -> Dataset:
     """scikit-learn's 1,797 digits of 8x8 pixels and 17 gray levels, enlarged to 32x32 RGB."""
-    from sklearn.datasets import load_digits  # a second of import time that only this source needs
+    from sklearn.datasets import load_digits  # takes a second, and only this source needs it
 
     digits = load_digits()
     small = torch.from_numpy(digits.images).float().unsqueeze(1) * (255 / 16)
@@ -150,7 +150,7 @@ def _digits() -> Dataset:
 
 
 def _download(folder: Path) -> Path:
-    """Download the official batches with torchvision; a download that was cut off leaves nothing in `folder`."""
+    """Download the official batches with torchvision. An interrupted download leaves nothing in `folder`."""
     existed = folder.exists()
     target = folder / official.FOLDER
     try:
@@ -158,7 +158,7 @@ def _download(folder: Path) -> Path:
         with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as part, _impatient_sockets():
             CIFAR10(part, download=True)
             os.replace(Path(part, official.FOLDER), target)
-    except (OSError, RuntimeError) as error:  # torchvision tells a wrong checksum by RuntimeError
+    except (OSError, RuntimeError) as error:  # torchvision raises RuntimeError for a wrong checksum
         if official.holds_batches(target):  # another process of this training was faster
             return target
         if not existed:
@@ -173,7 +173,7 @@ def _download(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def _impatient_sockets() -> Iterator[None]:
-    """torchvision sets no time limit, and where a firewall swallows packets it would wait for minutes."""
+    """Give sockets a time limit: torchvision sets none, and would wait for minutes behind a firewall."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SECONDS_WITHOUT_ANSWER)
     try:

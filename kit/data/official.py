@@ -29,7 +29,7 @@ _PIXELS = 3 * 32 * 32
 
 _LARGEST_FILE = 64 << 20  # bytes; a batch of the original has 31 million
 _LARGEST_ARCHIVE = 256 << 20  # bytes unpacked; the original has 186 million
-_LARGEST_READ = 1 << 20  # bytes that tarfile may ask for at once: headers, which may claim any size
+_LARGEST_READ = 1 << 20  # bytes that tarfile may ask for at once, since a header may claim any size
 _MOST_MEMBERS = 1000
 
 
@@ -41,13 +41,13 @@ def holds_batches(folder: Path) -> bool:
 def read(source: Path) -> Dataset:
     """Read the official files, without unpacking an archive.
 
-    Sums that differ from the published ones are told in a warning; the files are read all the same.
+    If md5 sums differ from the published ones, a warning says so, and the files are read all the same.
 
     Args:
-        source: the folder `cifar-10-batches-py`, or the tar file with that folder in it.
+        source: the folder `cifar-10-batches-py`, or a tar file that holds it.
 
     Raises:
-        KitError: a file is missing, damaged or not of the official form.
+        KitError: a file is missing or damaged, or has another form than the official one.
     """
     contents = _from_folder(source) if source.is_dir() else _from_archive(source)
     _require_all(contents, source)
@@ -55,7 +55,7 @@ def read(source: Path) -> Dataset:
     meta = _dictionary(contents, _META, source)
     classes = tuple(as_text(name) for name in meta.get("label_names", ()))
     if len(classes) != _CLASS_COUNT:
-        raise KitError(f"{source}/{_META} names {len(classes)} classes where CIFAR-10 has ten; download it again")
+        raise KitError(f"{source}/{_META} names {len(classes)} classes, but CIFAR-10 has ten; download it again")
     kind = "folder" if source.is_dir() else "archive"
     return Dataset(
         *_read_batches(contents, _TRAIN, source),
@@ -73,7 +73,7 @@ def _from_folder(folder: Path) -> dict[str, bytes]:
 
 
 def _from_archive(archive: Path) -> dict[str, bytes]:
-    if not archive.is_file():  # a pipe would be waited for without end
+    if not archive.is_file():  # reading a pipe would wait for ever
         raise KitError(f"{archive} is no file; pass a folder or {ARCHIVE}")
     try:
         with archive.open("rb") as file:
@@ -99,7 +99,7 @@ def _read_members(stream: "_Bounded") -> dict[str, bytes]:
 
 
 class _Bounded:
-    """An archive while it is unpacked, for tarfile: no read and no position beyond what CIFAR-10 needs."""
+    """A file for tarfile that refuses reads and positions beyond what CIFAR-10 needs."""
 
     def __init__(self, file: BinaryIO):
         self.file = file

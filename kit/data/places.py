@@ -1,4 +1,4 @@
-"""Where CIFAR-10 and the competition's test file may lie, and in which order they are looked for."""
+"""The places where CIFAR-10 and the competition's test file are looked for, and their order."""
 
 import fnmatch
 import os
@@ -11,16 +11,16 @@ from kit.system.paths import KAGGLE_INPUT, workspace
 
 COMPETITIONS = ("deep-learning-spring-2025-project-1", "deep-learning-mini-project-spring-24-nyu")
 VARIABLE = "CIFAR10_DIR"
-TEST_FILES = "cifar_test_nolabel*.pkl"  # 2024 wrote it with an s at the end, 2025 without
+TEST_FILES = "cifar_test_nolabel*.pkl"  # in 2024 the name ended in an s, in 2025 it did not
 FORMS = f"{official.FOLDER}, {official.ARCHIVE}, or train/<class>/*.png and test/<class>/*.png"
 
 RESIZE = "resize:"
 
-_DEPTH = 5  # of the longest known mount, datasets/<owner>/<dataset>/<folder>/cifar-10-batches-py
+_DEPTH = 5  # folders in the deepest known mount, datasets/<owner>/<dataset>/<folder>/cifar-10-batches-py
 
 
 def place_of(source: str | Path) -> tuple[str, bool]:
-    """Split what `data` names into the place and whether its images are to be resized (`resize:FOLDER`)."""
+    """Split `data` into the place and whether its images are to be resized (`resize:FOLDER`)."""
     text = str(source)
     return text.removeprefix(RESIZE), text.startswith(RESIZE)
 
@@ -34,7 +34,7 @@ def find_dataset() -> Path | None:
     """Find CIFAR-10 where `auto` looks: $CIFAR10_DIR, Kaggle's mounts, kagglehub's cache, any folder below them, data/.
 
     Returns:
-        The folder of official batches, the official archive or the image folder; None where there is none.
+        The folder of official batches, the official archive, the image folder, or None.
 
     Raises:
         KitError: $CIFAR10_DIR is set but holds none of the three.
@@ -53,7 +53,7 @@ def find_dataset() -> Path | None:
 
 
 def find_form(place: Path) -> Path | None:
-    """Find one of the accepted forms at `place` or up to two folders down, as unpacked downloads of Kaggle have it."""
+    """Find one of the accepted forms at `place` or up to two folders below it, as in unpacked downloads of Kaggle."""
     if place.is_file():
         return place
     below = _subfolders(place)
@@ -70,7 +70,7 @@ def find_form(place: Path) -> Path | None:
 
 
 def find_test_file() -> Path | None:
-    """Find the competition's test file by its name, in the places and the order of `find_dataset`."""
+    """Find the competition's test file by its name, in the same places as `find_dataset` and in the same order."""
     named = os.environ.get(VARIABLE)
     places = [Path(named).expanduser()] if named else []
     for place in (*places, *_mounts(), KAGGLE_INPUT, _kagglehub(), local_data()):
@@ -80,13 +80,13 @@ def find_test_file() -> Path | None:
 
 
 def find_test_file_in(folder: Path) -> Path | None:
-    """Find the competition's test file anywhere in `folder`; of several, the one nearest to the top."""
+    """Find the competition's test file anywhere in `folder`; if there are several, the one nearest to the top."""
     named = [parent / name for parent, _, names in _walk(folder) for name in fnmatch.filter(names, TEST_FILES)]
     return min(named, key=lambda path: (len(path.parts), path), default=None)
 
 
 def where_auto_looks() -> str:
-    """The places of `find_dataset` in words, for an error."""
+    """The places that `find_dataset` looks at, in words."""
     return f"${VARIABLE} (not set), Kaggle's {KAGGLE_INPUT}, kagglehub's {_kagglehub()} and {local_data().resolve()}"
 
 
@@ -113,7 +113,7 @@ def _folders_below(root: Path, name: str) -> Iterator[Path]:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """os.walk, but neither deeper than a mount can be nor into the class folders of images, which are large."""
+    """os.walk, but not deeper than a mount can be, and not into class folders, which hold many images."""
     for parent, folders, names in os.walk(root):
         folder = Path(parent)
         yield folder, folders, names
@@ -126,5 +126,5 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 def _subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(child for child in folder.iterdir() if child.is_dir())
-    except OSError:  # absent or closed to us: there is nothing to find in it
+    except OSError:  # it is absent or may not be read
         return []

@@ -1,8 +1,8 @@
-"""The competition's test file: images without labels, and the ids that the submission names them by.
+"""The competition's test file: images without labels, and their ids in the submission.
 
-2024 shipped the images as rows of 3,072 numbers, all red values first; 2025 as 32x32 pixels of three values. A file
-says nothing about that, and images read in the wrong layout are scrambled without any error, so the pixels decide:
-in the right layout neighbouring pixels are alike.
+In 2024 an image was a row of 3,072 numbers, all red values first; in 2025 it was 32x32 pixels of three values. The file
+does not say which, and images read in the wrong layout are scrambled without any error. So the pixels decide: in the
+right layout neighbouring pixels are alike.
 """
 
 import pickle
@@ -20,13 +20,10 @@ from kit.data.unpickle import read_dictionary
 from kit.errors import KitError
 from kit.system import files
 
-_PROTOCOLS = {
-    "2025": 4,
-    "2024": 5,
-}  # those with which the course's files have exactly their published lengths
+_PROTOCOLS = {"2025": 4, "2024": 5}  # of pickle: with these the files have exactly the lengths of the course's files
 
-# In the wrong layout an image is rougher; over CIFAR-10's 10,000 test images taken one by one, the right one has at
-# most 0.92 of its roughness. Noise, which is rough in either, has more: then the shape of the array decides.
+# The right layout is smoother: for each of CIFAR-10's 10,000 test images its roughness is at most 0.92 of that in the
+# wrong one. For noise the two are about equal; then the shape of the array decides.
 _CLEARLY_SMOOTHER = 0.93
 _SAMPLE = 1000
 
@@ -46,7 +43,7 @@ def find_competition_test(folder: str | Path = "auto") -> Path | None:
         folder: `auto` for $CIFAR10_DIR, Kaggle's mounts and ./data; or the folder to look in, at any depth.
 
     Returns:
-        Its path, or None where there is none.
+        Its path, or None.
     """
     place, _ = places.place_of(folder)
     return places.find_test_file() if place == "auto" else places.find_test_file_in(Path(place).expanduser())
@@ -56,8 +53,8 @@ def load_competition_test(path: str | Path) -> CompetitionTest:
     """Read a test file of either layout: arrays (N,3072), (N,32,32,3) or (N,3,32,32) under `data`, and `ids`.
 
     Raises:
-        KitError: not a pickle of arrays, another shape or type of images, ids that are missing, repeated or
-            of another number than the images.
+        KitError: the file is not a pickle of arrays, the images have another shape or type, or ids are missing or
+            repeated.
     """
     content = read_dictionary(path)
     for key in ("data", "ids"):
@@ -68,7 +65,7 @@ def load_competition_test(path: str | Path) -> CompetitionTest:
 
 
 def write_competition_test(path: str | Path, images: Tensor, ids: Tensor, layout: str = "2025") -> None:
-    """Write a test file as the course's, to rehearse a submission with images whose labels are known.
+    """Write a test file like the course's, to rehearse a submission with images whose labels are known.
 
     Args:
         path: the file to write or replace.
@@ -77,7 +74,7 @@ def write_competition_test(path: str | Path, images: Tensor, ids: Tensor, layout
         layout: `2025` for (N,32,32,3), `2024` for (N,3072).
 
     Raises:
-        KitError: an unknown layout, or a folder that cannot be written.
+        KitError: the layout is unknown, or the file cannot be written.
     """
     if layout not in _PROTOCOLS:
         raise KitError(f"layout is {layout!r}; it can be {' or '.join(_PROTOCOLS)}")
@@ -87,7 +84,7 @@ def write_competition_test(path: str | Path, images: Tensor, ids: Tensor, layout
 
 
 def _keys(content: dict[str, Any]) -> str:
-    """The first keys for an error, cut: a file may name anything."""
+    """The first keys, shortened: a file may hold anything."""
     return str([key[:40] for key in sorted(content)[:5]])
 
 
@@ -108,7 +105,7 @@ def _as_bytes(data: Any, path: str | Path) -> np.ndarray:
 
 
 def _channels_first(data: np.ndarray, path: str | Path) -> Tensor:
-    """Images (N,3,32,32) in the layout in which they are smooth; the shape decides where neither clearly is."""
+    """Images (N,3,32,32), read in the layout in which they are smooth; if neither clearly is, the shape decides."""
     flat = torch.from_numpy(data).flatten(1)
     layouts = {"planes": flat.view(-1, 3, 32, 32), "pixels": flat.view(-1, 32, 32, 3).permute(0, 3, 1, 2)}
     expected, other = ("pixels", "planes") if data.shape[1:] == (32, 32, 3) else ("planes", "pixels")
@@ -123,13 +120,13 @@ def _channels_first(data: np.ndarray, path: str | Path) -> Tensor:
 
 
 def _roughness(images: Tensor) -> float:
-    """Mean absolute difference of neighbouring pixels, over a sample of images taken evenly."""
+    """Mean absolute difference of neighbouring pixels, over an even sample of the images."""
     sample = images[:: max(1, len(images) // _SAMPLE)].float()
     return (sample.diff(dim=2).abs().mean() + sample.diff(dim=3).abs().mean()).item()
 
 
 def _check_ids(ids: Any, count: int, path: str | Path) -> Tensor:
-    if isinstance(ids, list | tuple):  # numpy would unfold nested lists, which can be a thousand times their file
+    if isinstance(ids, list | tuple):  # numpy would expand nested lists to a thousand times the size of the file
         flat = all(isinstance(value, int | np.integer) and abs(int(value)) < 2**63 for value in ids)
         array = np.array(ids, np.int64) if flat else np.empty((0, 0))
     else:

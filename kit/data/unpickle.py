@@ -1,11 +1,11 @@
 """Read pickles of images without trusting them: numpy arrays, scalars and plain containers, and nothing else.
 
-A pickle is a program, and the competition's files are pickles from the internet. Arrays need a handful of
-names beside the plain containers, so those are all that is looked up, and here they stand for functions that
-check what they are given. Protocols 0 to 5, written by Python 2 or 3 with numpy 1 or 2.
+A pickle is a program, and the competition's files are pickles from the internet. A pickle of arrays asks for a handful
+of functions by name. Only these names are allowed, and here they mean functions that check their arguments. Protocols
+0 to 5 are read, as written by Python 2 or 3 with numpy 1 or 2.
 
-Memory and time are bounded by the bytes of the file: nothing is allocated because a number in it says so, what one
-stored value may be copied into is counted, and files, steps and keys have limits that CIFAR-10 stays far below.
+Memory and time are bounded by the size of the file: no number in it decides how much memory is taken, copies of stored
+values are counted, and files, steps and keys have limits that CIFAR-10 stays far below.
 """
 
 import collections
@@ -21,21 +21,21 @@ from kit.errors import KitError
 
 _LARGEST_FILE = 256 << 20  # bytes; 60,000 images are 184 million
 _MOST_STEPS = 1_000_000  # instructions of a pickle; a batch of CIFAR-10 has 50,000
-_MOST_KEYS = 10_000  # of all dictionaries and sets together; keys can be made to collide, which is slow
+_MOST_KEYS = 10_000  # in all dictionaries and sets together: keys that were made to collide are slow
 _LONGEST_NAME = 100  # characters of a name in a message
 
 
 def read_pickle(source: str | Path | BinaryIO, name: str = "the pickle") -> Any:
     """Read a pickle of numpy arrays and plain containers.
 
-    Strings that Python 2 wrote come as bytes, as `pickle.load(file, encoding="bytes")` gives them.
+    Strings that Python 2 wrote are returned as bytes, as `pickle.load(file, encoding="bytes")` does.
 
     Args:
         source: a path or a file opened for reading bytes.
-        name: what to call an open file in an error; a path speaks for itself.
+        name: what an error calls an open file.
 
     Raises:
-        KitError: not a pickle, a truncated one, or one that asks for anything but numbers and containers.
+        KitError: it is not a pickle, it is cut off, or it asks for anything but numbers and containers.
     """
     if isinstance(source, str | Path):
         name = str(source)
@@ -58,7 +58,7 @@ def read_pickle(source: str | Path | BinaryIO, name: str = "the pickle") -> Any:
 
 
 def read_dictionary(source: str | Path | BinaryIO, name: str = "the pickle") -> dict[str, Any]:
-    """Read a pickled dictionary as `read_pickle` does, with keys of text whichever Python wrote it.
+    """Read a pickled dictionary as `read_pickle` does; its keys become text.
 
     Raises:
         KitError: as `read_pickle`, and if the pickle is no dictionary.
@@ -67,7 +67,7 @@ def read_dictionary(source: str | Path | BinaryIO, name: str = "the pickle") -> 
     if not isinstance(content, dict):
         where = name if not isinstance(source, str | Path) else source
         raise KitError(
-            f"{where} holds a {type(content).__name__} where a dictionary of arrays is needed; "
+            f"{where} holds a {type(content).__name__}, but a dictionary of arrays is needed; "
             "download the original again"
         )
     return {as_text(key): value for key, value in content.items()}
@@ -80,7 +80,7 @@ def as_text(value: Any) -> str:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
             raise KitError(f"{path} is no file; pass the path of a pickle")
         with path.open("rb") as file:
             return file.read(_LARGEST_FILE + 1)
@@ -89,11 +89,11 @@ def _read_bytes(path: Path) -> bytes:
 
 
 class _ForbiddenError(Exception):
-    """What a pickle asked for and does not get."""
+    """A pickle asks for something that is not allowed; the message says what."""
 
 
 class _Steps:
-    """The bytes of a pickle as a file for the unpickler; it hands out what is there and counts the reads."""
+    """The bytes of a pickle as a file for the unpickler, which counts the reads."""
 
     def __init__(self, content: bytes):
         self.content, self.place, self.left = content, 0, _MOST_STEPS
@@ -120,10 +120,10 @@ class _Steps:
 
 
 class _DataType:
-    """Takes the place of numpy.dtype while reading.
+    """Replaces numpy.dtype while reading.
 
-    numpy believes all that a pickle says about a dtype, even that raw bytes are pointers to Python objects;
-    this one takes over the kind, the size and the byte order of plain numbers and strings, and nothing else.
+    numpy believes everything that a pickle says about a dtype, even that raw bytes are pointers to Python objects. This
+    class accepts the kind, the size and the byte order of plain numbers and strings, and nothing else.
     """
 
     def __init__(self, code: str | bytes, *_: Any):
@@ -137,14 +137,15 @@ class _DataType:
         order, *structure = state[1:5]
         if structure != [None, None, None]:
             raise _ForbiddenError("a structured array")
-        self.dtype = self.dtype.newbyteorder(order.decode("ascii") if isinstance(order, bytes) else order)
+        code: Any = order.decode("ascii") if isinstance(order, bytes) else order
+        self.dtype = self.dtype.newbyteorder(code)
 
 
 def _from_bytes(
-    raw: bytes | bytearray, data_type: _DataType, shape: tuple, order: str, axes: tuple | None = None
+    raw: bytes | bytearray, data_type: _DataType, shape: tuple, order: Any, axes: tuple | None = None
 ) -> np.ndarray:
     flat = np.frombuffer(raw, data_type.dtype)
-    if order == "K" and axes is not None:  # numpy 2.3 and later keep an array with permuted axes as it lies
+    if order == "K" and axes is not None:  # numpy 2.3 and later store an array with permuted axes in memory order
         return flat.reshape(shape).transpose(axes)
     return flat.reshape(shape, order=order)
 
@@ -163,13 +164,14 @@ def _restore_array(array: np.ndarray, state: tuple) -> None:
         raise _ForbiddenError("an array of Python objects")
     if min(shape, default=0) < 0 or math.prod(shape) * data_type.dtype.itemsize != len(raw):
         raise ValueError("an array of another size than its bytes")
-    array.__setstate__((1, tuple(shape), data_type.dtype, bool(fortran), raw))
+    state = 1, tuple(shape), data_type.dtype, bool(fortran), raw
+    array.__setstate__(state)  # type: ignore[arg-type]  # numpy's stub wants a numpy.bool, numpy takes any bool
 
 
 def _encode(text: str, encoding: str | bytes) -> bytes:
     if not isinstance(encoding, str | bytes) or encoding not in ("latin1", b"latin1"):
         raise _ForbiddenError(f"the encoding {_name(encoding)}")
-    return text.encode("latin1")  # how Python 3 writes bytes in protocols that only knew text
+    return text.encode("latin1")  # Python 3 writes bytes so in protocols that have text only
 
 
 def _empty_bytes() -> bytes:
@@ -177,7 +179,7 @@ def _empty_bytes() -> bytes:
 
 
 def _name(value: Any) -> str:
-    """A value from a pickle for a message: cut, and only the type if it is no text."""
+    """A value from a pickle for a message: shortened text, or the type of anything else."""
     return repr(value[:_LONGEST_NAME]) if isinstance(value, str | bytes) else f"a {type(value).__name__}"
 
 
@@ -197,19 +199,27 @@ for _builtins in ("__builtin__", "builtins"):  # Python 2 and 3
     _NAMES[_builtins, "frozenset"] = frozenset
 
 
-class _ImageUnpickler(pickle._Unpickler):
-    """The standard library's unpickler written in Python, because the one in C cannot refuse an opcode.
+_STANDARD: Any = pickle._Unpickler  # typeshed does not know the methods of its opcodes
 
-    Of the opcodes that run code it keeps REDUCE (call one of the names above) and BUILD (restore an array or
-    a dtype); names with dots are looked up whole, so none reaches an attribute of an allowed one.
+
+class _ImageUnpickler(pickle._Unpickler):
+    """The standard library's unpickler in Python, since the one in C cannot refuse an opcode.
+
+    Of the opcodes that run code it keeps REDUCE (call one of the names above) and BUILD (restore an array or a dtype).
+    A name with dots is looked up as a whole, so that it cannot reach an attribute of an allowed name.
     """
 
-    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+
+    # what `load` sets
+    stack: list[Any]
+    metastack: list[list[Any]]
+    read: Callable[[int], bytes]
 
     def __init__(self, steps: _Steps):
         super().__init__(steps, encoding="bytes")
         self.steps = steps
-        self.copies_left = 2 * len(steps.content)  # bytes or items: text is encoded, then restored as an array
+        self.copies_left = 2 * len(steps.content)  # bytes or items: text is encoded, then copied into an array
         self.keys_left = _MOST_KEYS
 
     def find_class(self, module: str, name: str) -> Any:
@@ -230,7 +240,7 @@ class _ImageUnpickler(pickle._Unpickler):
             raise _ForbiddenError(f"the state of a {type(target).__name__}")
 
     def call(self) -> None:
-        """REDUCE, after what it copies has been counted and keys have been checked."""
+        """Run REDUCE, after counting what it copies and checking its keys."""
         function, arguments = self.stack[-2:]
         for argument in arguments:
             self.count_copies(argument)
@@ -238,7 +248,7 @@ class _ImageUnpickler(pickle._Unpickler):
             self.check_keys(arguments[0])
         if function is collections.OrderedDict and arguments:
             self.check_keys([pair[0] for pair in arguments[0]])
-        super().load_reduce()
+        _STANDARD.load_reduce(self)
 
     def count_copies(self, value: Any) -> None:
         self.copies_left -= len(value) if isinstance(value, str | bytes | bytearray | list | tuple) else 0
@@ -246,7 +256,7 @@ class _ImageUnpickler(pickle._Unpickler):
             raise _ForbiddenError("more copies than the file has bytes")
 
     def check_keys(self, keys: Iterable) -> None:
-        """Allow plain keys only: a tuple that holds itself twice, many times over, takes forever to hash."""
+        """Allow plain keys only: deeply nested tuples can take for ever to hash."""
         for key in keys:
             self.keys_left -= 1
             if not isinstance(key, str | bytes | int | float | None):
@@ -263,7 +273,7 @@ class _ImageUnpickler(pickle._Unpickler):
         original(self)
 
     def make(self, original: Callable[[Any], None], step: int) -> None:
-        """Make a dictionary or a frozen set of the marked items."""
+        """Make a dictionary or a frozen set from the marked items."""
         self.check_keys(self.stack[::step])
         original(self)
 
@@ -273,23 +283,23 @@ class _ImageUnpickler(pickle._Unpickler):
         original(self)
 
     def read_frame(self) -> None:
-        self.read(8)  # a frame's length is a hint for readers of slow files
+        self.read(8)  # the length of a frame is only a hint for slow files
 
     def read_bytearray(self) -> None:
         size = int.from_bytes(self.read(8), "little")
-        self.stack.append(bytearray(self.read(size)))  # `read` refuses more than there is before taking memory
+        self.stack.append(bytearray(self.read(size)))  # `read` refuses a size beyond the end before memory is taken
 
     dispatch[pickle.BUILD[0]] = restore
     dispatch[pickle.REDUCE[0]] = call
     dispatch[pickle.FRAME[0]] = read_frame
     dispatch[pickle.BYTEARRAY8[0]] = read_bytearray
-    dispatch[pickle.SETITEM[0]] = lambda self: self.fill(pickle._Unpickler.load_setitem, dict, True)
-    dispatch[pickle.SETITEMS[0]] = lambda self: self.fill(pickle._Unpickler.load_setitems, dict, False)
-    dispatch[pickle.ADDITEMS[0]] = lambda self: self.fill(pickle._Unpickler.load_additems, set, False)
-    dispatch[pickle.DICT[0]] = lambda self: self.make(pickle._Unpickler.load_dict, 2)
-    dispatch[pickle.FROZENSET[0]] = lambda self: self.make(pickle._Unpickler.load_frozenset, 1)
-    dispatch[pickle.APPEND[0]] = lambda self: self.lengthen(pickle._Unpickler.load_append, self.stack[-2])
-    dispatch[pickle.APPENDS[0]] = lambda self: self.lengthen(pickle._Unpickler.load_appends, self.metastack[-1][-1])
+    dispatch[pickle.SETITEM[0]] = lambda self: self.fill(_STANDARD.load_setitem, dict, True)
+    dispatch[pickle.SETITEMS[0]] = lambda self: self.fill(_STANDARD.load_setitems, dict, False)
+    dispatch[pickle.ADDITEMS[0]] = lambda self: self.fill(_STANDARD.load_additems, set, False)
+    dispatch[pickle.DICT[0]] = lambda self: self.make(_STANDARD.load_dict, 2)
+    dispatch[pickle.FROZENSET[0]] = lambda self: self.make(_STANDARD.load_frozenset, 1)
+    dispatch[pickle.APPEND[0]] = lambda self: self.lengthen(_STANDARD.load_append, self.stack[-2])
+    dispatch[pickle.APPENDS[0]] = lambda self: self.lengthen(_STANDARD.load_appends, self.metastack[-1][-1])
 
 
 def _refuse(opcode: str) -> Callable[[Any], None]:

@@ -1,8 +1,8 @@
-"""The networks: residual networks described by a few design variables, and the parameter budget.
+"""Residual networks, described by a few design variables, and the parameter budget.
 
 In: an architecture by name or spelt out.
-Out: a torch module: normalised images (N, 3, 32, 32) to logits (N, classes).
-May import: errors, system. A lazy door (kit.system.door): the design variables need no torch.
+Out: a torch module that takes normalised images (N, 3, 32, 32) and returns logits (N, classes).
+May import: errors, system. A lazy door (kit.system.door), since the design variables need no torch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
-"""The design variables of a network, checked and spelt out. No torch is needed to read or to check them.
+"""The design variables of a network. Reading and checking them needs no torch.
 
-A network is channels C_i and blocks per layer, filter size F_i, skip kernel size K_i and pool size P, as in the paper,
-and the form of its layers: a row of FORMS.
+They are those of the paper (of each layer the channels C_i, the blocks, the filter size F_i and the skip kernel size
+K_i; and the pool size P), and the form of the layers: a row of FORMS.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ class Form:
     """A way to build the layers, chosen by `+word` after an architecture.
 
     Attributes:
-        meaning: what the form is, for users.
-        module: the module with its `stem`, `layer` and `head`; kit.model.resnet says what these do.
-        side: height and width in pixels of what the stem hands on.
+        meaning: a description for users.
+        module: the module with its `stem`, `layer` and `head`; kit.model.resnet describes them.
+        side: height and width of the stem's output in pixels.
         stride: stride of the first layer; every further layer has stride 2.
-        rounds_up: whether a layer of stride 2 makes 8 pixels of 15, instead of 7.
-        fixed: whether filters of 3 and the strides cannot be changed, and dropout is impossible.
-        scale_free: whether no norm has a learnt scale, as the optimizer muon needs it.
+        rounds_up: whether a layer of stride 2 turns 15 pixels into 8; otherwise into 7.
+        fixed: whether filters have size 3, strides cannot be changed, and there is no dropout.
+        scale_free: whether no norm has a learnt scale; the optimizer muon needs that.
     """
 
     meaning: str
@@ -47,7 +47,7 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """The design variables of one network, every one spelt out; `Architecture.of` fills in what is usual.
+    """All design variables of one network. `Architecture.of` fills in the usual values.
 
     Attributes:
         channels: C_i, the channels of each layer.
@@ -96,7 +96,7 @@ class Architecture:
         pool: int | None = None,
         dropout: float = 0.0,
     ) -> "Architecture":
-        """The architecture with the usual values for what is not given.
+        """The architecture, with the usual values for all that is left out.
 
         Args:
             channels, blocks, dropout, form: as the attributes.
@@ -137,15 +137,15 @@ class Architecture:
 
     @property
     def pools_all(self) -> bool:
-        """Whether the pool takes the whole last map, so that the network also takes images of other sizes."""
+        """Whether the pool covers the whole last map, so that the network also takes images of other sizes."""
         return self.pool == last_side(FORMS[self.form], self.strides)
 
     def takes(self, image_side: int) -> bool:
-        """Whether images of that side, in pixels, leave a last map to pool."""
+        """Whether images with that side, in pixels, are large enough for the network."""
         return last_side(FORMS[self.form], self.strides, image_side) >= 1
 
     def __str__(self) -> str:
-        """Channels, blocks and form as `parse` reads them: `64,128,256/4,4,3+se`."""
+        """Channels, blocks and form, to be read by `parse`: `64,128,256/4,4,3+se`."""
         text = ",".join(map(str, self.channels)) + "/" + ",".join(map(str, self.blocks))
         return text if self.form == "basic" else f"{text}+{self.form}"
 
@@ -154,7 +154,7 @@ def last_side(form: Form, strides: Sequence[int], image_side: int = IMAGE_SIDE) 
     """Height and width in pixels of the last layer's map; 0 or less if nothing is left of an image of `image_side`."""
     side = form.side - IMAGE_SIDE + image_side
     for stride in strides:
-        stride = max(stride, 1)  # what is below is refused elsewhere
+        stride = max(stride, 1)  # smaller ones are refused elsewhere
         side = -(-side // stride) if form.rounds_up else side // stride
     return side
 
@@ -181,7 +181,7 @@ def parse(text: str) -> Architecture:
         forms = ", ".join(f"+{name}" for name in FORMS if name != "basic")
         raise KitError(
             f"arch {text!r} is not known: use one of {', '.join(ARCHITECTURES)}, or channels and blocks such as "
-            f"64,128,256/4,5,3, with {forms} behind it or nothing"
+            f"64,128,256/4,5,3, and {forms} after it if wanted"
         )
     return Architecture.of(channels, blocks, form or "basic")
 
@@ -190,7 +190,7 @@ def sizes(name: str, text: str) -> tuple[int, ...] | int | None:
     """Read sizes such as `3` or `3,3,5`, one for all layers or one per layer; None for an empty text.
 
     Raises:
-        KitError: the text is something else.
+        KitError: the text has another form.
     """
     try:
         numbers = _numbers(text) if text else ()
@@ -222,7 +222,7 @@ def _check_layers(a: Architecture) -> None:
 
 
 def _check_form(a: Architecture) -> None:
-    """Refuse what the form does not take, and more layers than an image can be halved."""
+    """Refuse settings that the form does not allow, and too many layers for the image."""
     form, usual = FORMS[a.form], (FORMS[a.form].stride, *(2,) * (len(a.channels) - 1))
     if form.fixed and (a.strides != usual or a.dropout or {*a.filter} != {3}):
         raise KitError(f"a {a.form} network takes filters of 3, no strides and no dropout")

@@ -1,4 +1,4 @@
-"""The basic form: He et al. 2015 (arXiv:1512.03385) as kuangliu/pytorch-cifar has it for 32x32 images."""
+"""The basic form: He et al. 2015 (arXiv:1512.03385), as in kuangliu/pytorch-cifar for 32x32 images."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class BasicBlock(nn.Module):
         self.kind = f"2 conv {filter}x{filter}" + (f", stride {stride}" if stride > 1 else "")
 
     def gate(self, channels: int) -> nn.Module:
-        """What weighs the channels of F(x), (N, channels, H, W) to the same shape: here nothing."""
+        """A module that weighs the channels of F(x), (N, channels, H, W); here it does nothing."""
         return nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,21 +46,21 @@ class BasicBlock(nn.Module):
 
 
 class GlobalAvgPool(nn.AvgPool2d):
-    """Average pool over the whole map, whatever its size; `kernel_size` is that of 32x32 images."""
+    """Average pool over the whole map, whatever its size; `kernel_size` is its size for 32x32 images."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(x, x.shape[2:])
 
 
 def stem(a: Architecture) -> tuple[nn.Module, int]:
-    """Convolution, BN and ReLU: (N, 3, 32, 32) to (N, channels, 32, 32), and the channels."""
+    """Convolution, BN and ReLU, (N, 3, 32, 32) to (N, channels, 32, 32); and the number of channels."""
     channels = a.channels[0]
     conv = nn.Conv2d(3, channels, 3, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)), channels
 
 
 def layer(a: Architecture, index: int, in_channels: int, block: type[BasicBlock] = BasicBlock) -> list[nn.Module]:
-    """The blocks of one layer, the first of which changes the channels and takes the stride."""
+    """The blocks of one layer. The first one changes the number of channels and has the stride."""
     channels, options = a.channels[index], (a.filter[index], a.skip_kernel[index], a.dropout)
     first = block(in_channels, channels, a.strides[index], *options)
     return [first, *(block(channels, channels, 1, *options) for _ in range(a.blocks[index] - 1))]

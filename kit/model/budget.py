@@ -31,7 +31,7 @@ def check_budget(model: nn.Module, budget: int = PARAMETER_BUDGET) -> int:
 
 
 def draft(architecture: Architecture, classes: int = 10) -> ResNet:
-    """The network without memory for its weights (torch's device `meta`): to count its parameters, not to compute.
+    """A network that has no memory for its weights (torch's device `meta`), to count its parameters.
 
     Raises:
         KitError: the network is too large even to count.

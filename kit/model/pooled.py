@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from kit.model.architecture import Architecture
 
 PATCH = 2  # side of the whitened patches
-KEEP = 0.56  # share of BatchNorm's running statistics that a step keeps: short trainings need recent ones
+KEEP = 0.56  # share of its running statistics that BatchNorm keeps per step: short trainings need recent ones
 
 
 class WhiteningStem(nn.Module):
-    """SiLU of both signs of the principal components of each 2x2 patch, every one scaled to unit variance.
+    """SiLU of the principal components of each 2x2 patch with both signs, every component scaled to unit variance.
 
-    The filters are a function of the training images, set by `fit` and never trained. Takes normalised (N, 3, H, W),
-    returns (N, 24, H - 1, W - 1). Page 2020 (github.com/davidcpage/cifar10-fast), with both signs as in airbench.
+    The filters are computed from the training images by `fit` and never trained. Takes normalised (N, 3, H, W), returns
+    (N, 24, H - 1, W - 1). Page 2020 (github.com/davidcpage/cifar10-fast), with both signs as in airbench.
     """
 
     channels = 2 * 3 * PATCH**2
@@ -41,8 +41,8 @@ class WhiteningStem(nn.Module):
 class PooledBlock(nn.Module):
     """SiLU(h + BN(conv(h))) with h = SiLU(BN(pool(conv(x)))): pooling halves the image, rounding down.
 
-    BatchNorm learns a shift and no scale, which the next convolution would undo; convolutions start as identities,
-    as far as the channels go. Takes (N, in_channels, H, W), returns (N, channels, H // 2, W // 2).
+    BatchNorm learns a shift, but no scale, since the next convolution could undo it. Convolutions start as identities
+    for as many channels as input and output share. Takes (N, in_channels, H, W), returns (N, channels, H // 2, W // 2).
     """
 
     kind = "conv 3x3, max pool, conv 3x3"
@@ -58,7 +58,7 @@ class PooledBlock(nn.Module):
 
 
 class ResidualConv(nn.Module):
-    """SiLU(x + BN(conv(x))), a further block of the same layer; keeps the shape (N, channels, H, W)."""
+    """SiLU(x + BN(conv(x))), every further block of a layer; keeps the shape (N, channels, H, W)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -81,25 +81,25 @@ def _shift_only(channels: int) -> nn.BatchNorm2d:
 
 
 class GlobalMaxPool(nn.MaxPool2d):
-    """Max pool over the whole map, whatever its size; `kernel_size` is that of 32x32 images."""
+    """Max pool over the whole map, whatever its size; `kernel_size` is its size for 32x32 images."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, x.shape[2:])
 
 
 def stem(a: Architecture) -> tuple[nn.Module, int]:
-    """The whitening stem, (N, 3, 32, 32) to (N, 24, 31, 31), and its channels."""
+    """The whitening stem, (N, 3, 32, 32) to (N, 24, 31, 31); and its number of channels."""
     return WhiteningStem(), WhiteningStem.channels
 
 
 def layer(a: Architecture, index: int, in_channels: int) -> list[nn.Module]:
-    """A block that halves the image, and further ones that keep its shape."""
+    """A block that halves the image, and further blocks that keep its shape."""
     channels = a.channels[index]
     return [PooledBlock(in_channels, channels), *(ResidualConv(channels) for _ in range(a.blocks[index] - 1))]
 
 
 def head(a: Architecture, features: int, classes: int) -> tuple[nn.Module, nn.Linear]:
-    """Max pool and classifier; its weights start near zero, so that the first steps change the filters."""
+    """Max pool and classifier. The weights start near zero, so that the first steps change the filters."""
     classifier = nn.Linear(features, classes, bias=False)
     nn.init.normal_(classifier.weight, std=1 / features)
     return GlobalMaxPool(a.pool) if a.pools_all else nn.MaxPool2d(a.pool), classifier

@@ -1,9 +1,9 @@
 """Residual networks for 32x32 images, built from an `Architecture`.
 
-What a network is made of comes from the module of its form (FORMS in kit.model.architecture), with three functions:
+Its parts come from the module of its form (FORMS in kit.model.architecture), which has three functions:
 
     stem(a) -> (module, channels)             normalised images (N, 3, 32, 32) to (N, channels, side, side)
-    layer(a, index, in_channels) -> modules   the blocks of layer `index`, in order; the first one changes the shape
+    layer(a, index, in_channels) -> modules   the blocks of layer `index`; the first one changes the shape
     head(a, features, classes) -> (pool, classifier)
 
 To add a block, write such a module, give it a row in FORMS, and test it.
@@ -19,6 +19,10 @@ from kit.model.architecture import FORMS, Architecture, last_side, parse
 
 class ResNet(nn.Module):
     """A residual network; float images (N, 3, 32, 32), normalised, to float logits (N, classes)."""
+
+    stem: nn.Module
+    pool: nn.Module
+    classifier: nn.Linear
 
     def __init__(self, architecture: Architecture, classes: int = 10):
         super().__init__()

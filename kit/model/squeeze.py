@@ -11,7 +11,7 @@ __all__ = ["SEBlock", "SqueezeExcite", "head", "layer", "stem"]  # stem and head
 
 
 class SqueezeExcite(nn.Module):
-    """Weigh each channel by a gate computed from the means of all channels, reduction 16; keeps (N, channels, H, W)."""
+    """Multiply each channel by a gate that is computed from the means of all channels; keeps (N, channels, H, W)."""
 
     def __init__(self, channels: int, reduction: int = 16):
         super().__init__()
@@ -25,7 +25,7 @@ class SqueezeExcite(nn.Module):
 
 
 class SEBlock(BasicBlock):
-    """A basic block whose residual is weighed channel by channel before the skip connection is added."""
+    """A basic block that weighs the channels of its residual before the skip connection is added."""
 
     def gate(self, channels: int) -> nn.Module:
         return SqueezeExcite(channels)

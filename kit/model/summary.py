@@ -1,4 +1,4 @@
-"""What a network consists of, part by part, and the arithmetic of one image."""
+"""The parts of a network, and the arithmetic for one image."""
 
 from dataclasses import dataclass
 from math import prod
@@ -13,7 +13,7 @@ from kit.model.resnet import ResNet
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One line of a network's drawing: name, what it is, output shape (channels, height, width), parameters."""
+    """One part of a network: name, kind, output shape (channels, height, width), trainable parameters."""
 
     name: str
     kind: str
@@ -23,7 +23,7 @@ class LayerSummary:
 
 @torch.no_grad()
 def summarize(model: ResNet, side: int = IMAGE_SIDE) -> list[LayerSummary]:
-    """List stem, blocks, pool and classifier with trainable parameters, and output shapes for images of `side`."""
+    """List stem, blocks, pool and classifier, with output shapes for images of `side` pixels."""
     parts: dict[str, nn.Module] = {"stem": model.stem}
     for i, layer in enumerate(model.layers, 1):
         parts |= {f"layer {i}, block {j}": block for j, block in enumerate(layer.children(), 1)}
@@ -40,7 +40,7 @@ def summarize(model: ResNet, side: int = IMAGE_SIDE) -> list[LayerSummary]:
 
 
 def _kind(part: nn.Module) -> str:
-    """What a part is, in words: a block says so itself with its `kind`."""
+    """The kind of a part, in words; a block has it as attribute `kind`."""
     if isinstance(kind := getattr(part, "kind", None), str):
         return kind
     if isinstance(part, nn.AvgPool2d | nn.MaxPool2d):
@@ -52,7 +52,7 @@ def _kind(part: nn.Module) -> str:
 
 
 def flops(model: ResNet, side: int = IMAGE_SIDE) -> int:
-    """Multiply-add operations times two of one image's forward pass, in the convolutions and linear layers.
+    """Floating-point operations of one image's forward pass: twice the multiply-adds of convolutions and linear layers.
 
     `side` is the height and width of the image in pixels.
     """

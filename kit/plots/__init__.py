@@ -1,6 +1,6 @@
 """Every figure of the kit: functions that take data and return a matplotlib Figure.
 
-In: answers, images, histories or tables. Out: a figure, drawn also where there is little or nothing to show.
+In: answers, images, histories or tables. Out: a figure, also if there is little or nothing to show.
 May import: ablation, analysis, augment, errors, model, run, system. A lazy door (kit.system.door).
 """
 

@@ -1,4 +1,4 @@
-"""Figures of an ablation: the curves of a table's rows, and how far training and validation lie apart."""
+"""Figures of an ablation: the curves of a table's rows, and the gap between training and validation."""
 
 from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
@@ -46,7 +46,7 @@ def drawable_lines(text: str) -> str:
 
 
 def _curves(axes: Axes, repetition: Repetition) -> None:
-    """Rows in the order of their last accuracy, so that the legend reads as the lines end: from the top."""
+    """Rows sorted by their last accuracy, so that the legend has the order in which the lines end."""
     labels = {each.row: each.label for each in repetition.table.experiments}
     others = [row for row in labels if row != FINAL]
     colors = {FINAL: BLACK} | dict(zip(others, COLORS, strict=False))

@@ -1,4 +1,4 @@
-"""Accuracy against arithmetic: the runs beside published figures."""
+"""Accuracy against arithmetic, for runs and for published figures."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -12,14 +12,13 @@ from kit.run import Run
 
 
 class Mark(NamedTuple):
-    """A published figure: arithmetic in PFLOP, accuracy in %, whether it needs more than 5 million parameters; and the
-    place of its number in points from the cross."""
+    """A published figure."""
 
     label: str
     pflop: float
-    accuracy: float
-    over_budget: bool = False
-    offset: tuple[int, int] = (5, 4)
+    accuracy: float  # %
+    over_budget: bool = False  # whether it has more than 5 million parameters
+    offset: tuple[int, int] = (5, 4)  # of its number from the cross, in points
 
 
 # The first three: github.com/KellerJordan/cifar10-airbench, with six views, means of 200 runs; then this kit, as its
@@ -70,7 +69,7 @@ def _draw(axes: Axes, number: int, mark: Mark) -> None:
 
 
 def _best(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points that no other one with less arithmetic reaches, by arithmetic."""
+    """The points that are more accurate than all points with less arithmetic, sorted by arithmetic."""
     best: list[tuple[float, float]] = []
     for pflop, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
         if not best or accuracy > best[-1][1]:

@@ -1,4 +1,4 @@
-"""Figures of where a network is wrong: confusions, classes, galleries, heat maps, weaknesses, two runs."""
+"""Figures of a network's mistakes: confusions, classes, galleries, heat maps, weaknesses, two runs."""
 
 from collections.abc import Iterable, Sequence
 
@@ -44,7 +44,7 @@ def confusion_matrix(answers: Answers) -> Figure:
 
 def _matrix(axes: Axes, table: pd.DataFrame, form: str, title: str) -> None:
     values = table.to_numpy(dtype=float)  # (classes, classes)
-    mistakes = np.where(np.eye(len(values), dtype=bool), np.nan, values)  # the diagonal would drown them
+    mistakes = np.where(np.eye(len(values), dtype=bool), np.nan, values)  # the diagonal is far larger
     top = np.nanmax(mistakes) if np.nansum(mistakes) else 1.0
     axes.imshow(mistakes, cmap="Blues", vmin=0, vmax=top)
     for (row, column), value in np.ndenumerate(values):
@@ -90,12 +90,12 @@ def caption(answers: Answers, index: int) -> str:
 
 @styled
 def gallery(images: Tensor, answers: Answers, indices: Sequence[int], heading: str, columns: int = COLUMNS) -> Figure:
-    """Chosen images, each with its true label and below it the prediction and its probability.
+    """Chosen images, each below its true label, its prediction and the prediction's probability.
 
     Args:
         images: uint8 (N, 3, H, W), the images that `answers` are about.
         answers: labels, predictions and probabilities of these images.
-        indices: which of them, in the order shown; of none, a sentence says so.
+        indices: the images to show, in this order; if there are none, a sentence says so.
         heading: above the images.
         columns: images per row.
     """
@@ -115,7 +115,7 @@ def _places(count: int, columns: int, heading: str) -> tuple[Figure, Iterable[Ax
 
 @styled
 def confused_examples(images: Tensor, answers: Answers, pairs: int = 6, examples: int = 8) -> Figure:
-    """The most confused pairs, one row per pair, with the images on which the network was surest."""
+    """The most confused pairs, one row per pair, with the most confident mistakes."""
     table = confused_pairs(answers, pairs)
     if table.empty:
         return sentence("Confused pairs: there are none, as every image is right")
@@ -136,7 +136,7 @@ def confused_examples(images: Tensor, answers: Answers, pairs: int = 6, examples
 
 @styled
 def heat_maps(images: Tensor, maps: Tensor, answers: Answers, indices: Sequence[int]) -> Figure:
-    """Images and, below each, what spoke for its predicted class (yellow: most), from `kit.analysis.gradcam`.
+    """Images and, below each, a map from `kit.analysis.gradcam` (yellow: speaks most for the predicted class).
 
     Args:
         images: uint8 (N, 3, H, W), the images that `answers` are about.
@@ -160,7 +160,7 @@ def heat_maps(images: Tensor, maps: Tensor, answers: Answers, indices: Sequence[
 
 @styled
 def suspicious(images: Tensor, table: pd.DataFrame, columns: int = COLUMNS) -> Figure:
-    """Images from `kit.analysis.suspicious_labels`: the label, and what the network would say."""
+    """Images from `kit.analysis.suspicious_labels`, with their label and the network's suggestion."""
     if table.empty:
         return sentence("Labels that look wrong to the network: there are none")
     figure, places = _places(len(table), columns, "Labels that look wrong to the network: judge for yourself")

@@ -1,4 +1,4 @@
-"""Figures of how sure a network is, and of what the leaderboard will probably say."""
+"""Figures of a network's confidence and of its expected leaderboard score."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +22,7 @@ from kit.plots.style import BLACK, BLUE, DARK_GREY, GREY, PALE, SKY, VERMILION, 
 
 @styled
 def confidence_parts(answers: Answers, parts: int = 10) -> Figure:
-    """Accuracy from the least to the most confident of equal parts of the images, and where the mistakes are."""
+    """Accuracy and share of mistakes in equal parts of the images, from the least to the most confident."""
     table = accuracy_by_confidence(answers, parts)
     mistakes = int((~answers.right).sum())
     names = [f"{row.from_confidence:.0%} to\n{row.to_confidence:.0%}" for row in table.itertuples()]
@@ -45,13 +45,13 @@ def _where_the_mistakes_are(table: pd.DataFrame, mistakes: int) -> str:
     images, first = int(table.images.sum()), table.iloc[0]
     if not mistakes:
         return f"All {counted(images, 'image')} are right" if images > 1 else "The one image is right"
-    least_sure = f"the {counted(int(first.images), 'image')} of {images:,} that the network is least sure of"
+    least_sure = f"the {counted(int(first.images), 'image')} of {images:,} with the lowest confidence"
     return f"{first.share_of_mistakes:.0%} of {counted(mistakes, 'mistake')} lie in {least_sure}"
 
 
 @styled
 def reliability_diagram(calibration: Calibration, bins: int = 15) -> Figure:
-    """Accuracy against confidence before and after temperature scaling, on images it was not fitted on."""
+    """Accuracy against confidence before and after temperature scaling, on images that it was not fitted on."""
     figure, grid = plt.subplots(1, 2, figsize=(9, 4.5), sharey=True)
     titles = ("before", f"after, temperature {calibration.temperature:.2f}")
     for axes, title, answers in zip(grid, titles, (calibration.before, calibration.after), strict=True):
@@ -66,7 +66,7 @@ def _reliability(axes: Axes, answers: Answers, bins: int) -> None:
     table = reliability(answers, bins)
     table = table[table.images > 0]
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-    axes.text(0.01, 0.04, "as sure as right", color=DARK_GREY, rotation=45, rotation_mode="anchor", fontsize=7)
+    axes.text(0.01, 0.04, "accuracy = confidence", color=DARK_GREY, rotation=45, rotation_mode="anchor", fontsize=7)
     share = table.images / table.images.max()
     axes.bar(table.low, 0.25 * share, width=table.high - table.low, align="edge", color=SKY, alpha=0.5)
     intervals(axes, table.confidence, table.accuracy_low, table.accuracy_high, BLUE)

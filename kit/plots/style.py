@@ -1,4 +1,4 @@
-"""The look of every figure: colours that colour-blind readers tell apart, fonts, and text that fits its place."""
+"""The style of all figures: colours that colour-blind readers can distinguish, fonts, and text that fits."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -63,8 +63,7 @@ if shell := get_ipython():  # a figure is a cell's value: shown as a picture wha
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Draw in the kit's style, and close the figure for pyplot, so that a notebook shows it once: as its value.
 
-    A figure that cannot be drawn costs itself and no more: its place takes a sentence, and a warning says why. A
-    notebook goes on to what matters more, such as its CSV.
+    If a figure cannot be drawn, a sentence takes its place and a warning says why, so that a notebook goes on.
     """
 
     @wraps(draw)
@@ -108,13 +107,13 @@ def count_epochs(axes: Axes) -> None:
 def intervals(
     axes: Axes, places: ArrayLike, low: ArrayLike, high: ArrayLike, color: str = BLACK, horizontal: bool = False
 ) -> None:
-    """Draw each interval from its low end to its high end, whether or not the estimate lies inside.
+    """Draw each interval from its low end to its high end, also if the estimate lies outside.
 
-    matplotlib's error bars refuse an interval that leaves its estimate out, as a bootstrap or a limit of 100 % can.
+    matplotlib's error bars refuse such intervals, but a bootstrap or a limit of 100 % can give them.
 
     Args:
         axes: where to draw.
-        places: (N,), where the intervals stand on the other axis.
+        places: (N,), positions of the intervals on the other axis.
         low: (N,), the low ends; NaN draws nothing.
         high: (N,), the high ends.
         color: of the line and its two caps.

@@ -1,4 +1,4 @@
-"""Sheets of small images: one size for every image, whatever the number of them, and titles that fit."""
+"""Sheets of small images. All images have one size, whatever their number, and titles fit."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kit.plots.style import shortened, width_of, wrapped
 
-# All in inches, but for the sizes of the letters, which are in points.
+# All in inches, except font sizes, which are in points.
 SIDE = 0.85  # of an image
 TITLED = 1.2  # from one image to the next in a row with titles
 UNTITLED = 0.91
@@ -29,9 +29,9 @@ def sheet(
     Args:
         rows: of images, from 1.
         columns: of images, from 1.
-        titles: how many lines of title stand above the images of each row.
-        heading: above all of them.
-        labels: left of each row; several lines are allowed.
+        titles: for each row the number of title lines above its images.
+        heading: text above all images.
+        labels: text left of each row, of one line or more.
 
     Returns:
         The figure, and its axes (rows, columns), which show nothing until `show_image` draws into them.
@@ -65,7 +65,7 @@ def title_of(*lines: str) -> str:
 
 
 def named(name: str, after: str = "", before: str = "") -> str:
-    """A line above an image that holds a class's name: only the name is shortened, not what stands around it."""
+    """A line above an image with a class's name, of which only the name is shortened if there is too little room."""
     room = TITLED - 0.06 - width_of(f"{before}{after}", LETTERS)
     return f"{before}{shortened(name, room, LETTERS)}{after}"
 

@@ -27,13 +27,13 @@ def _curve(history: pd.DataFrame, columns: Mapping[str, str], ylabel: str, title
 
 
 def marker_of(history: pd.DataFrame) -> str | None:
-    """A dot for curves of one or two epochs, as a line of one point is invisible."""
+    """A dot for curves of one or two epochs, since a line through one point cannot be seen."""
     return "o" if len(history) < 3 else None
 
 
 @styled
 def training_loss(history: pd.DataFrame, smoothed: bool = False) -> Figure:
-    """Training loss against epochs (the paper's Figure 2); `smoothed` says that it is of smoothed labels."""
+    """Training loss against epochs (the paper's Figure 2); `smoothed` if its labels were smoothed."""
     labels = " and smoothed labels" if smoothed else ""
     title = f"Training loss, on augmented images{labels}"
     return _curve(history, {"train_loss": "training"}, "cross-entropy (nats)", title)

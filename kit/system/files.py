@@ -43,20 +43,6 @@ def remove_leftovers(folder: str | Path) -> None:
         _remove(part)
 
 
-def make_folder(folder: str | Path) -> Path:
-    """Make a folder and those above it.
-
-    Raises:
-        KitError: that is not possible (read-only, no permission, a name of over 255 bytes, a file in its place).
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _refused(folder, error) from error
-    return folder
-
-
 def _refused(path: Path, error: OSError) -> KitError:
     if error.errno == errno.ENAMETOOLONG:
         return KitError(f"cannot write {str(path)[:100]}...: the name is too long; choose a shorter one")

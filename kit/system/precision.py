@@ -112,9 +112,8 @@ def _cpu_has_bfloat16() -> bool:
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def autocast(device: "torch.device", amp: str = "auto") -> AbstractContextManager:
-    """A context in which convolutions and linear layers run in `precision(device, amp)`."""
+def autocast(device: "torch.device", dtype: "torch.dtype") -> AbstractContextManager:
+    """A context in which convolutions and linear layers run in `dtype`, the answer of `precision`."""
     import torch
 
-    dtype = precision(device, amp)
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

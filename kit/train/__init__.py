@@ -1,4 +1,4 @@
-"""Training: one loop, with the learner, the batches and the run's log that it drives.
+"""Training: the loop, and its parts: learner, batches, schedule, optimizers and log.
 
 In: a `Recipe`, a `Dataset` and a `Run`. Out: the run folder with weights, history and metrics.
 `python -m kit.train` is the entry for torchrun.
@@ -9,13 +9,12 @@ from kit.train.batches import CHUNK_IMAGES, Batches
 from kit.train.budget import fit_to_budget
 from kit.train.launch import launch
 from kit.train.learner import Learner
-from kit.train.loop import evaluate, train
+from kit.train.loop import train
 
 __all__ = [
     "CHUNK_IMAGES",
     "Batches",
     "Learner",
-    "evaluate",
     "fit_to_budget",
     "launch",
     "train",

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _exit(code: int) -> None:
-    """End the process. One of several that failed ends at once: at a normal exit NCCL waits for the other GPUs."""
+    """End the process; at once if one of several processes failed, since NCCL would wait for the other GPUs."""
     if code == 2 and "WORLD_SIZE" in os.environ:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -10,7 +10,7 @@ BETA2 = 0.999
 
 
 def build(recipe: Recipe, model: nn.Module, _dtype: torch.dtype) -> Adam | AdamW:
-    """torch's own, as one kernel for all parameters; on a GPU in the form that CUDA graphs may record."""
+    """torch's Adam or AdamW, with one kernel for all parameters; on a GPU in a form that CUDA graphs can record."""
     cls = AdamW if recipe.optimizer == "adamw" else Adam
     on_gpu = next(model.parameters()).is_cuda
     return cls(model.parameters(), recipe.lr, (recipe.momentum, BETA2), weight_decay=recipe.weight_decay, fused=True,

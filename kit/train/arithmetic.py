@@ -1,4 +1,4 @@
-"""The arithmetic of a training, counted before it starts."""
+"""Count the arithmetic of a training before it starts."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -6,17 +6,17 @@ from functools import cache
 from kit.model import Architecture, draft, flops
 from kit.recipe import Recipe
 
-PASSES = 3  # forward, gradients of the maps, gradients of the weights: each costs about the same
+PASSES = 3  # forward, gradients of the maps, gradients of the weights: each takes about the same arithmetic
 
 
 def pflop_of_epochs(recipe: Recipe, classes: int, epoch_steps: Sequence[int]) -> list[float]:
-    """Floating-point operations of each epoch in 10^15: 3 x those of a forward pass x the images that are shown.
+    """Floating-point operations of each epoch in 10^15: 3 x operations of a forward pass x images shown.
 
-    Images that `skip_easy` leaves out are not counted, and those of `resize` are counted at their size. Convolutions
-    and linear layers alone are counted, as cifar10-airbench counts them; evaluations are not.
+    Images that `skip_easy` leaves out do not count, and resized images count at their size. Like in cifar10-airbench,
+    only convolutions and linear layers count, and evaluations do not.
 
     Args:
-        recipe: the network, the batch size and the sizes of the images.
+        recipe: has the network, the batch size and the sizes of the images.
         classes: number of classes.
         epoch_steps: the number of steps of each epoch.
     """

@@ -1,8 +1,7 @@
-"""Batches: the training images on the device, shuffled, augmented and mixed a chunk at a time.
+"""Batches: the training images on the device, shuffled, augmented and mixed in chunks.
 
-Everything random is a function of its purpose and of (seed, epoch, place in the epoch, rank), never of what was
-drawn before. A resumed run therefore needs no generator states: going to its epoch and step gives the batches it would
-have had.
+Every random number depends on its purpose and on (seed, epoch, place in the epoch, rank), never on earlier draws. A
+resumed run therefore needs no generator states: from its epoch and step on it gets the same batches.
 """
 
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from kit.train.selection import Selection
 from kit.train.streams import stream
 
 CPU = torch.device("cpu")
-CHUNK_IMAGES = 2048  # augmented at a time: large enough to hide launches, small enough to bound memory
+CHUNK_IMAGES = 2048  # augmented at a time: enough to hide kernel launches, few enough to bound memory
 
 
 class Batches:
@@ -29,15 +28,15 @@ class Batches:
         selection: the images that each epoch shows.
 
     Args:
-        images: uint8 (N, 3, 32, 32); kept on the device, or on the host where the device has too little memory.
+        images: uint8 (N, 3, 32, 32); kept on the device, or on the host if the device has too little memory.
         labels: int64 (N,).
-        recipe: gives batch size, augmentation, mixing and seed.
+        recipe: has batch size, augmentation, mixing and seed.
         classes: number of classes.
-        device: where the batches are wanted.
-        world: the processes that share every batch, and this one's place among them.
+        device: where the batches go.
+        world: the processes that share every batch, and the rank of this one.
 
     Raises:
-        KitError: the batch is larger than an epoch or cannot be shared evenly.
+        KitError: the batch is larger than an epoch, or cannot be shared equally.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, recipe: Recipe, classes: int,
@@ -54,12 +53,12 @@ class Batches:
         self.mirrored_first = torch.rand(len(images), generator=stream("mirror", recipe.seed)) < 0.5
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield this rank's batches of an epoch from step `start`: normalised float32 images, targets and rows.
+        """Yield this rank's batches of an epoch, from step `start` on.
 
-        Images are (n, 3, side, side), with the side that the recipe has for the epoch.
-
-        Targets are int64 classes (n,), or float32 shares (n, classes) where the recipe mixes images; rows are the
-        places of the images in the training set, int64 (n,).
+        Yields:
+            images: float32 (n, 3, side, side), normalised, with the epoch's image size.
+            targets: int64 classes (n,); float32 shares (n, classes) if the recipe mixes images.
+            rows: int64 (n,), the positions of the images in the training set.
         """
         local = self.recipe.batch_size // self.world.size
         order = self.selection.order(epoch).view(-1, self.world.size, local)[:, self.world.rank]
@@ -85,7 +84,7 @@ class Batches:
         return images, self.labels[on_device], on_device
 
     def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Augment uint8 images (n, 3, 32, 32) and labels (n,), a chunk that `epoch` mirrored and cuts into batches."""
+        """Augment and mix a chunk: uint8 images (n, 3, 32, 32) and labels (n,) to normalised images and targets."""
         images = self.pipeline(images, generator)
         if self.recipe.regmixup_alpha:
             return self._beside_mixed(images, labels, generator)
@@ -93,13 +92,16 @@ class Batches:
                  if alpha]  # fmt: skip
         if not mixes:
             return images, labels
-        size = -(-len(images) // len(mixes))  # the order is random, so each half of a chunk may have its own mixing
+        size = -(
+            -len(images) // len(mixes)
+        )  # images are in random order, so Mixup takes one half of a chunk and CutMix the other
         parts = zip(mixes, images.split(size), labels.split(size), strict=False)
         mixed = [mix(x, y, alpha, classes=self.classes, generator=generator) for (mix, alpha), x, y in parts]
-        return tuple(torch.cat(part) for part in zip(*mixed, strict=True))
+        images, targets = (torch.cat(part) for part in zip(*mixed, strict=True))
+        return images, targets
 
     def _beside_mixed(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Each batch as it is, followed by the same batch mixed, whose loss RegMixup adds; twice as many images."""
+        """Each batch followed by the same batch mixed (RegMixup adds the two losses); twice as many images."""
         local = self.recipe.batch_size // self.world.size
         parts = []
         for x, y in zip(images.split(local), labels.split(local), strict=True):
@@ -110,14 +112,14 @@ class Batches:
 
 
 def _place(images: Tensor, device: torch.device) -> Tensor:
-    """`images` on the device, unless they would take more than a quarter of its free memory."""
+    """Copy `images` to the device, unless they would take more than a quarter of its free memory."""
     if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] // 4:
         return images
     return images.to(device)
 
 
 def _one_ahead(chunks: Iterator[tuple]) -> Iterator[tuple]:
-    """Start the copy of the next chunk before the present one is used."""
+    """Prepare the next chunk before the present one is used, so that its copy overlaps."""
     current = next(chunks, None)
     while current is not None:
         following = next(chunks, None)

@@ -1,4 +1,4 @@
-"""Several processes that train together, one for each GPU, as torchrun starts them; or one process alone."""
+"""Several processes that train together, one for each GPU, started by torchrun; or a single process."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,33 +18,34 @@ from kit.errors import KitError
 
 _DDP_OPTIONS = signature(DistributedDataParallel).parameters
 TIMEOUT = timedelta(minutes=10)  # longer than rank 0 needs to evaluate, short enough not to hang for hours
-CONTACT_SECONDS = 90.0  # in which the GPUs have to answer one another at the start
+CONTACT_SECONDS = 90.0  # time in which the GPUs have to answer one another at the start
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together: their number, and the rank of this one."""
+    """The processes that train together: their number and the rank of this one."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def leads(self) -> bool:
-        """Whether this process evaluates, writes and prints: rank 0."""
+        """Whether this is rank 0, the process that evaluates, writes and prints."""
         return self.rank == 0
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """`model`, which averages its gradients over the processes if there are several."""
+        """`model`, wrapped to average its gradients if there are several processes."""
         if self.size == 1:
             return model
         devices = [device.index] if device.type == "cuda" else None
         sync = "forward_sync_buffers" if "forward_sync_buffers" in _DDP_OPTIONS else "broadcast_buffers"  # older torch
-        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True, **{sync: False})
+        options: dict[str, Any] = {sync: False}
+        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True, **options)
 
     def share_buffers(self, *models: nn.Module) -> None:
-        """Give every process rank 0's BatchNorm statistics, before a save or an evaluation.
+        """Copy rank 0's BatchNorm statistics to every process, before a save or an evaluation.
 
-        Training steps never read these statistics, so there is no exchange at each step.
+        Training steps never read these statistics, so they need not be exchanged at every step.
         """
         if self.size > 1:
             for model in models:
@@ -66,7 +67,7 @@ class World:
         return value
 
     def any(self, flag: bool) -> bool:
-        """Whether `flag` is true on any process: the same answer on all. Only the hosts exchange it; no GPU waits."""
+        """Whether `flag` is true on any process; the same answer on all. The hosts exchange it, and no GPU waits."""
         return bool(self.total(torch.tensor(float(flag))).item()) if self.size > 1 else flag
 
 
@@ -92,7 +93,9 @@ def joined_world() -> Iterator[World]:
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=TIMEOUT)
     if torch.cuda.is_available():
-        check_contact(torch.device("cuda", local))  # if this fails, leaving the group would wait for ever
+        check_contact(
+            torch.device("cuda", local)
+        )  # outside `try`: after a failure, destroying the group would wait for ever
     try:
         yield World(dist.get_rank(), dist.get_world_size())
     finally:
@@ -100,13 +103,12 @@ def joined_world() -> Iterator[World]:
 
 
 def check_contact(device: torch.device, seconds: float = CONTACT_SECONDS) -> None:
-    """Add up one number over the GPUs, to see that they reach one another.
+    """Add up one number over the GPUs, to check that they reach one another.
 
-    NCCL waits without an end if the direct path between two GPUs is blocked, as on some of
-    Kaggle's machines with two T4s.
+    NCCL waits for ever if the direct path between two GPUs is blocked, as on some of Kaggle's machines with two T4s.
 
     Raises:
-        KitError: there was no sum in time.
+        KitError: the sum took too long.
     """
 
     def add_up() -> None:
@@ -122,7 +124,7 @@ def check_contact(device: torch.device, seconds: float = CONTACT_SECONDS) -> Non
 
 
 def _ends_within(seconds: float, work: Callable[[], None]) -> bool:
-    """Whether `work` ends in time. It runs in a thread of its own, which goes on if it does not end."""
+    """Whether `work` ends in time. It runs in its own thread, which goes on if the time is over."""
     errors: list[BaseException] = []
 
     def run() -> None:

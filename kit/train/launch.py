@@ -14,7 +14,7 @@ from kit.system.interrupt import Stopped, StopRequest
 from kit.system.machine import environment_of_child
 from kit.train.loop import train
 
-POLL_SECONDS = 0.5  # a signal is passed on within this time
+POLL_SECONDS = 0.5  # longest time until a signal is passed on
 
 
 def launch(settings: Settings, dataset: Dataset) -> Run:
@@ -38,7 +38,7 @@ def launch(settings: Settings, dataset: Dataset) -> Run:
 def torchrun(processes: int, arguments: list[str]) -> list[str]:
     """The command that trains in `processes` processes on this machine.
 
-    Without the `--` before `kit.train`, torchrun would take `--run` for an abbreviation of its own `--run-path`.
+    Without the `--` before `kit.train`, torchrun would read `--run` as short for its own `--run-path`.
     """
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     return [*start, "-m", "--", "kit.train", *arguments]
@@ -47,9 +47,9 @@ def torchrun(processes: int, arguments: list[str]) -> list[str]:
 def run_and_print(command: list[str]) -> None:
     """Run `command` and print its lines as they come.
 
-    SIGTERM and SIGINT ask the command to save and end; this function then waits until it has ended. The command runs in
-    a session of its own, because a terminal sends its interrupt to every process of a session, and a second signal
-    would end the training unsaved.
+    SIGTERM and SIGINT ask the command to save and end; this function then waits for its end. The command runs in its
+    own
+    session: a terminal sends Ctrl-C to every process of a session, and a second signal would end the training unsaved.
 
     Raises:
         KitError: the command failed.
@@ -72,5 +72,5 @@ def run_and_print(command: list[str]) -> None:
 
 
 def _print_lines(process: subprocess.Popen) -> None:
-    for line in process.stdout:
+    for line in process.stdout or ():
         print(line, end="", flush=True)

@@ -1,4 +1,4 @@
-"""RunLog: what a training prints and writes while it goes: rows, best weights, checkpoints, with their timing."""
+"""RunLog: the rows, weights and checkpoints that a training prints and writes, and their timing."""
 
 import time
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ HEAD = "   epoch        lr  train loss  train %  val. loss   val. %  grad norm  
 
 
 class RunLog:
-    """The record of one training, continued from `state` (a checkpoint) if there is one.
+    """The record of one training.
 
     Args:
-        run: whose folder is written.
-        work: the arithmetic of each epoch in PFLOP, which the time left goes by.
-        state: the checkpoint.
-        owner: the lock of the run folder; nothing is saved once another process has taken it over.
+        run: its folder is written.
+        work: the arithmetic of each epoch in PFLOP, to estimate the time left.
+        state: the checkpoint to continue from, or None.
+        owner: the lock of the run folder; once another process has taken it over, nothing is saved.
 
     Attributes:
-        rows: a row of COLUMNS for every finished epoch.
-        best: the row of the highest validation accuracy, the earliest of equals; None before the first.
+        rows: one row of COLUMNS per finished epoch.
+        best: the row with the highest validation accuracy, the earliest if there are several; None before the first.
         wall_seconds: time spent on the run so far, evaluation included, over all its sessions.
     """
 
@@ -53,11 +53,11 @@ class RunLog:
         return time.monotonic() - self._saved
 
     def end_training_of_epoch(self) -> None:
-        """Stop the clock of images a second, before the evaluation."""
+        """Stop the clock for images per second, before the evaluation."""
         self._trained = time.monotonic() - self._epoch_began
 
     def end_epoch(self, row: dict[str, float], images: int, model: nn.Module) -> None:
-        """Record an epoch of `images` images: the row, its weights, and whether they are the best so far."""
+        """Record an epoch of `images` images: its row, its weights, and whether they are the best so far."""
         epoch = len(self.rows) + 1
         row |= {"epoch": epoch, "seconds": self._trained, "images_per_second": images / self._trained}
         row["pflop"] = self.work[epoch - 1]
@@ -70,23 +70,23 @@ class RunLog:
         self._epoch_began = time.monotonic()
 
     def keep_weights(self, which: str, model: nn.Module) -> None:
-        """Remember the "last" or "best" weights, of the last epoch in `rows`, until they are written."""
+        """Keep a copy of the "last" or "best" weights, those of the last row's epoch, until they are written."""
         state = {k: v.clone() for k, v in model.state_dict().items()}
         self._pending[which] = {"epoch": len(self.rows), "state": state}
 
     def seconds_left(self, share: float) -> float:
-        """Time that the rest of the run takes at the pace of this session, evaluation included.
+        """Estimated time for the rest of the run, evaluations included, at the speed of this session.
 
         Args:
-            share: how much of the epoch at work is over, 0 to 1.
+            share: the share of the present epoch that is over, 0 to 1.
         """
         now = len(self.rows)
-        begun = share * self.work[now] if now < len(self.work) else 0.0  # PFLOP of the epoch at work
+        begun = share * self.work[now] if now < len(self.work) else 0.0  # PFLOP of the present epoch
         worked = sum(self.work[self._first_row : now]) + begun
         return (time.monotonic() - self._began) / max(worked, 1e-12) * (sum(self.work[now:]) - begun)
 
     def print_row(self) -> None:
-        """Print the last epoch with the time left, below a heading once per session."""
+        """Print the last row and the time left; in each session a heading comes first."""
         row, epochs = self.rows[-1], len(self.work)
         if len(self.rows) - self._first_row == 1:
             progress.say(HEAD)
@@ -97,7 +97,7 @@ class RunLog:
         )
 
     def save(self, learner: Learner, selection: Selection) -> None:
-        """Write the weights not yet written, then the checkpoint; every process has to call it.
+        """Write the weights that are not written yet, then the checkpoint; every process has to call it.
 
         Raises:
             KitError: another process has taken over the run folder.
@@ -121,7 +121,7 @@ class RunLog:
         )
 
     def write_weights(self) -> None:
-        """Write the last and the best epoch's weights where they changed."""
+        """Write the weights that were kept since the last call."""
         notes = {"last": "the last epoch", "best": "the best epoch, as chosen on the validation images"}
         for kind, weights in self._pending.items():
             self.run.save_weights(kind, weights["state"], epoch=str(weights["epoch"]), weights_of=notes[kind])

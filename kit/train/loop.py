@@ -2,7 +2,7 @@
 
 import math
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,34 +24,34 @@ from kit.train.batches import Batches
 from kit.train.distributed import joined_world
 from kit.train.learner import Learner
 from kit.train.log import RunLog
-from kit.train.mending import clear_damages, damages, rebuild_weights
+from kit.train.mending import clear_damages, damages, has_readable_config, rebuild_weights
 from kit.train.selection import Selection
 from kit.train.watch import watched
 
 CHECKPOINT_SECONDS = 120.0  # the most that a killed run loses
-EPOCH_SECONDS = 20.0  # epochs that end closer together than this share a checkpoint
-STEM_IMAGES = 5000  # whose patches a whitening stem is fitted to
-AGREE_STEPS = 16  # processes that train together agree about stopping at every such step
+EPOCH_SECONDS = 20.0  # shorter epochs share a checkpoint
+STEM_IMAGES = 5000  # number of images that a whitening stem is fitted to
+AGREE_STEPS = 16  # steps after which processes that train together agree whether to stop
 
 
 def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", compile: str = "auto", resume: bool = True,
           max_hours: float | None = None, device: torch.device | None = None,
           checkpoint_seconds: float = CHECKPOINT_SECONDS) -> Run:  # fmt: skip
-    """Train `recipe` on `dataset` into the folder of `run`, going on from its checkpoint where there is one.
+    """Train `recipe` on `dataset` into the folder of `run`; go on from its checkpoint if there is one.
 
     Args:
         recipe: what to train.
         dataset: images and labels.
-        run: where config, history, metrics, weights and checkpoint go.
-        amp: precision, one of kit.precision.PRECISIONS.
+        run: its folder gets config, history, metrics, weights and checkpoint.
+        amp: precision, one of kit.system.precision.PRECISIONS.
         compile: auto, on or off.
-        resume: False starts over where the folder holds a run already.
+        resume: False starts over if the folder holds a run already.
         max_hours: stop cleanly after so many hours; the run stays unfinished and can be resumed.
-        device: default: the GPU where there is one.
+        device: by default the GPU, if there is one.
         checkpoint_seconds: time between checkpoints inside an epoch.
 
     Returns:
-        `run`; its `finished` is False where max_hours ended it early.
+        `run`; its `finished` is False if max_hours ended it early.
 
     Raises:
         KitError: the network is over the budget, the run folder holds a run of another recipe or of other images,
@@ -61,13 +61,13 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
     device = device or default_device()
     _check_before_work(recipe, dataset, run, amp, device, resume)
     with joined_world() as world, StopRequest(max_hours) as stop, freed_memory_kept(device), ExitStack() as owning:
-        if world.share(resume and run.finished and not damages(run)):
+        damaged = damages(run) if resume and world.leads else {}
+        if world.share(resume and run.finished and not damaged):
             return run
         owner = None
         if world.leads:
             owner = owning.enter_context(locks.owned(run.folder / locks.TRAINING, str(run.folder)))
-            if resume:
-                clear_damages(run)
+            clear_damages(run, damaged)
             _check_folder(recipe, dataset, run, resume)  # another training may have begun since the first check
         device = default_device() if world.size > 1 else device
         parts = split(dataset, recipe.split, recipe.seed)
@@ -78,16 +78,23 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         log = _continued(run, learner, selection, resume, owner)
         if world.leads:
             _write_config(run, learner, dataset, compile)
-        if _loop(learner, batches, parts, log, stop, checkpoint_seconds):
+        stopped_in = _loop(learner, batches, parts, log, stop, checkpoint_seconds)
+        if stopped_in is None:
             if world.leads:
                 rebuild_weights(run, learner, log)
-            _finish(learner, batches, parts, log)
+                _write_metrics(learner, parts, log)
+            return run
+        message = _how_to_go_on(run, learner, selection, stopped_in, stop)
+        if world.leads:
+            progress.say(message)
+        if stop.signum is not None:
+            raise Stopped(message, stop.signum)
         return run
 
 
 def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: StopRequest,
-          checkpoint_seconds: float) -> bool:  # fmt: skip
-    """Train until the last epoch is over; False where max_hours came first."""
+          checkpoint_seconds: float) -> int | None:  # fmt: skip
+    """Train until the last epoch is over, and return None; or until a stop, and return its epoch, counted from 0."""
     world, epochs, selection = learner.world, learner.recipe.epochs, batches.selection
     for epoch in range(len(log.rows), epochs):  # rows, not steps: a stop may come after an epoch's last step
         left = batches.epoch(epoch, start=selection.steps_into(epoch, learner.steps))
@@ -97,7 +104,7 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
             if world.size == 1 or learner.steps % AGREE_STEPS == 0:
                 if world.any(stop.reason is not None):
                     log.save(learner, selection)
-                    return _say_how_to_go_on(log, learner, selection, epoch, stop)
+                    return epoch
                 if world.any(log.age > checkpoint_seconds):
                     log.save(learner, selection)
 
@@ -107,37 +114,45 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
         log.end_training_of_epoch()
         if world.leads:
             with learner.weights_to_judge() as model:
-                row |= evaluate(model, parts.validation_images, parts.validation_labels, learner.amp, learner.device)
+                score = evaluate(model, parts.validation_images, parts.validation_labels, learner)
+                row |= {"validation_loss": score.loss, "validation_accuracy": score.accuracy}
                 log.end_epoch(row, selection.steps[epoch] * learner.recipe.batch_size, model)
             log.print_row()
         if world.any(log.age > EPOCH_SECONDS) or epoch + 1 == epochs:
             log.save(learner, selection)
-    return True
+    return None
 
 
-def evaluate(model: nn.Module, images: Tensor, labels: Tensor, amp: str, device: torch.device) -> dict[str, float]:
-    """Mean cross-entropy (in nats, without smoothing) and accuracy in % on uint8 images (N, 3, 32, 32)."""
-    logits = predict(model, images, amp=amp, device=device)
+class Score(NamedTuple):
+    """How well a network answers for a set of images."""
+
+    loss: float  # mean cross-entropy in nats, without label smoothing
+    accuracy: float  # in %
+
+
+def evaluate(model: nn.Module, images: Tensor, labels: Tensor, learner: Learner) -> Score:
+    """Score `model` on uint8 images (N, 3, 32, 32) and labels, int64 (N,), on the learner's device."""
+    logits = predict(model, images, amp=learner.amp, device=learner.device)  # float32 (N, classes)
     accuracy = 100 * (logits.argmax(1) == labels).double().mean()
-    return {"validation_loss": F.cross_entropy(logits, labels).item(), "validation_accuracy": accuracy.item()}
+    return Score(F.cross_entropy(logits, labels).item(), accuracy.item())
 
 
 def _spread(images: Tensor, count: int) -> Tensor:
-    """At most `count` of the images, evenly from all, since they may be in the order of their classes."""
+    """At most `count` of the images, evenly spread, since they may be sorted by class."""
     return images[:: max(len(images) // count, 1)][:count]
 
 
 def _check_before_work(recipe: Recipe, dataset: Dataset, run: Run, amp: str, device: torch.device,
                        resume: bool) -> None:  # fmt: skip
-    """Refuse what is bound to fail, in a moment, before images are copied and folders made."""
+    """Refuse at once what cannot work, before images are copied and folders are made."""
     precision(device, amp)
     check_budget(draft(recipe.architecture, len(dataset.classes)))
     _check_folder(recipe, dataset, run, resume)
 
 
 def _check_folder(recipe: Recipe, dataset: Dataset, run: Run, resume: bool) -> None:
-    """Refuse to go on with a run of other images or of another recipe; a damaged config says neither."""
-    if not run.config_path.is_file() or not resume or run.config_path in damages(run):
+    """Refuse to go on with a run of other images or of another recipe, unless its config is damaged."""
+    if not resume or not run.config_path.is_file() or not has_readable_config(run):
         return
     run.check_images(dataset)
     _check_recipe(run, run.config["recipe"], recipe)
@@ -153,7 +168,7 @@ def _check_recipe(run: Run, earlier: dict[str, Any], recipe: Recipe) -> None:
 
 
 def _continued(run: Run, learner: Learner, selection: Selection, resume: bool, owner: locks.Lock | None) -> RunLog:
-    """The record of the run, with `learner` and `selection` brought to its checkpoint where there is one."""
+    """The log of the run. If there is a checkpoint, `learner` and `selection` are set to it."""
     work = pflop_of_epochs(learner.recipe, learner.model.classifier.out_features, selection.steps)
     state = None
     if learner.world.leads:
@@ -199,38 +214,32 @@ def _finite(totals: dict[str, float], epoch: int) -> dict[str, float]:
     return totals
 
 
-def _say_how_to_go_on(log: RunLog, learner: Learner, selection: Selection, epoch: int, stop: StopRequest) -> bool:
+def _how_to_go_on(run: Run, learner: Learner, selection: Selection, epoch: int, stop: StopRequest) -> str:
+    """The sentence for a training that was stopped in `epoch`, counted from 0."""
     step, steps = selection.steps_into(epoch, learner.steps), selection.steps[epoch]
-    message = (
+    return (
         f"stopped by {stop.reason or 'another process'} in epoch {epoch + 1}, after step {step} of {steps}; "
-        f"everything is saved in {log.run.folder}: run the same command again to go on"
+        f"everything is saved in {run.folder}: run the same command again to go on"
     )
-    if learner.world.leads:
-        progress.say(message)
-    if stop.signum is not None:
-        raise Stopped(message, stop.signum)
-    return False
 
 
-def _finish(learner: Learner, batches: Batches, parts: Split, log: RunLog) -> None:
-    """Measure the last epoch's weights on the training images as they are, and write the final figures."""
-    if not learner.world.leads:
-        return
-    last, best, device = log.rows[-1], log.best, learner.device
+def _write_metrics(learner: Learner, parts: Split, log: RunLog) -> None:
+    """Score the last epoch's weights on the training images, without augmentation, and write the final figures."""
+    last, best = log.rows[-1], log.best
     with learner.weights_to_judge() as model:
-        plain = evaluate(model, parts.train_images, parts.train_labels, learner.amp, device)
+        train = evaluate(model, parts.train_images, parts.train_labels, learner)
         figures = {
             "last_accuracy": last["validation_accuracy"],
             "last_loss": last["validation_loss"],
             "best_accuracy": best["validation_accuracy"],
             "best_epoch": best["epoch"],
             "best_was_chosen_on": "the validation images themselves, so it flatters",
-            "train_accuracy": plain["validation_accuracy"],
-            "train_loss": plain["validation_loss"],
+            "train_accuracy": train.accuracy,
+            "train_loss": train.loss,
         }
-        if parts.test_images is not None:
-            held = evaluate(model, parts.test_images, parts.test_labels, learner.amp, device)
-            figures |= {"test_accuracy": held["validation_accuracy"], "test_loss": held["validation_loss"]}
+        if parts.test_images is not None and parts.test_labels is not None:
+            test = evaluate(model, parts.test_images, parts.test_labels, learner)
+            figures |= {"test_accuracy": test.accuracy, "test_loss": test.loss}
     figures |= {
         "split": learner.recipe.split,
         "training_images": len(parts.train_images),

@@ -1,6 +1,7 @@
-"""Damaged files of a run folder: what the checkpoint knows is removed, so that a resume writes it again."""
+"""Mend a run folder: damaged files are removed, and a resume writes them again from the checkpoint."""
 
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from kit.errors import KitError
@@ -10,15 +11,16 @@ from kit.train.log import RunLog
 
 
 def damages(run: Run) -> dict[Path, str]:
-    """The files of a run folder that cannot be read, and why; of a finished run also weights that are missing."""
-    found = {}
-    checks = {run.config_path: lambda: run.recipe, run.history_path: lambda: run.history,
-              run.metrics_path: lambda: run.metrics}  # fmt: skip
+    """The files of a run folder that cannot be read, and why; for a finished run also weights that are missing."""
+    found: dict[Path, str] = {}
+    checks: dict[Path, Callable[[], object]] = {
+        run.config_path: lambda: run.recipe,
+        run.history_path: lambda: run.history,
+        run.metrics_path: lambda: run.metrics,
+    }
     checks = {path: check for path, check in checks.items() if path.exists()}
-    if run.finished:
-        with suppress(KitError):  # without a recipe nobody can tell what the weights should be
-            run.recipe  # noqa: B018
-            checks |= {run.folder / name: (lambda which=which: run.model(which)) for which, name in WEIGHTS.items()}
+    if run.finished and has_readable_config(run):  # weights can be checked only if the recipe is known
+        checks |= {run.folder / name: partial(run.model, which) for which, name in WEIGHTS.items()}
     for path, check in checks.items():
         try:
             check()
@@ -27,26 +29,39 @@ def damages(run: Run) -> dict[Path, str]:
     return found
 
 
-def clear_damages(run: Run) -> None:
-    """Remove damaged files, so that going on from the checkpoint writes them again; prints what it does.
+def has_readable_config(run: Run) -> bool:
+    """Whether the run's recipe can be read."""
+    try:
+        run.recipe  # noqa: B018
+    except KitError:
+        return False
+    return True
+
+
+def clear_damages(run: Run, damaged: Mapping[Path, str]) -> None:
+    """Remove damaged files, so that a resume writes them again; print their names.
+
+    Args:
+        run: the run that is to go on.
+        damaged: the answer of `damages`.
 
     Raises:
         KitError: files are damaged and there is no checkpoint.
     """
-    if not (found := damages(run)):
+    if not damaged:
         return
     if run.load_checkpoint() is None:
-        if run.finished or run.config_path in found:
-            raise KitError(f"{next(iter(found.values()))}; it has no checkpoint: start over with resume False")
+        if run.finished or run.config_path in damaged:
+            raise KitError(f"{next(iter(damaged.values()))}; it has no checkpoint: start over with resume False")
         return
-    for path in found:
+    for path in damaged:
         print(f"{path} is damaged or missing: rebuilding it from the checkpoint", flush=True)
         path.unlink(missing_ok=True)
-    run.metrics_path.unlink(missing_ok=True)  # the run counts as unfinished until all files are there
+    run.metrics_path.unlink(missing_ok=True)  # so that the run is unfinished until all files are there
 
 
 def rebuild_weights(run: Run, learner: Learner, log: RunLog) -> None:
-    """Write the weights that a finished training lacks, from the last epoch's, which `learner` holds."""
+    """Write the weights that are missing after the last epoch, from those that `learner` holds."""
     with learner.weights_to_judge() as model:
         if not (run.folder / WEIGHTS["last"]).is_file():
             log.keep_weights("last", model)

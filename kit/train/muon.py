@@ -1,21 +1,23 @@
-"""Muon for filters, with Nesterov's momentum for all else, in one optimizer.
+"""Muon for filters and SGD with Nesterov's momentum for all other parameters, in one optimizer.
 
-Jordan et al. 2024 (kellerjordan.github.io/posts/muon); the form for convolutions, with weights of fixed norm, after
-cifar10-airbench. torch.optim.Muon takes matrices only.
+Jordan et al. 2024 (kellerjordan.github.io/posts/muon); the form for convolutions, with weights of fixed norm, is that
+of cifar10-airbench. torch.optim.Muon takes matrices only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kit.model import ResNet
 from kit.recipe import Recipe
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # the quintic of the source: steepest at zero, singular values to about 1
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the source's polynomial, which moves singular values to about 1
 ITERATIONS = 3
-# The learning rates of shifts and classifier as shares of the rate of the filters, for each image of a batch: the
-# source sums the loss over the batch. After the records of Jordan and Hiverge (github.com/hiverge/cifar10-speedrun).
+# Learning rates of shifts and classifier, relative to that of the filters and per image of a batch, since the source
+# sums the loss over the batch. From the records of Jordan and Hiverge (github.com/hiverge/cifar10-speedrun).
 SHIFT_SHARE, CLASSIFIER_SHARE, OTHER_MOMENTUM = 0.28, 2.64, 0.825
 
 
@@ -27,7 +29,7 @@ def orthogonalize(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         dtype: precision of the iterations.
 
     Returns:
-        float (rows, columns) in the type of `matrix`; singular values that are not tiny end between about 0.5 and 1.5.
+        float (rows, columns) in the type of `matrix`; its singular values are about 0.5 to 1.5, unless they were tiny.
     """
     a, b, c = COEFFICIENTS
     wide = len(matrix) <= matrix.shape[1]
@@ -40,14 +42,15 @@ def orthogonalize(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Steps of orthogonal matrices for filters (4 dimensions); SGD with Nesterov's momentum for all other parameters.
+    """Muon for filters (4 dimensions), and SGD with Nesterov's momentum for all other parameters.
 
-    A filter bank (out, in, h, w) is one matrix (out, in * h * w). Before its step it is scaled to the norm sqrt(out);
-    BatchNorm behind it makes that scale meaningless, so that the step size alone says how fast it turns. All other
-    parameters shrink by lr * weight_decay a step, as in AdamW.
+    The update of a filter bank (out, in, h, w), as a matrix (out, in * h * w), is made orthogonal. Before each step the
+    bank is scaled to the norm sqrt(out). Its scale has no effect, since BatchNorm follows; with a fixed norm the
+    learning rate alone decides how fast its direction changes. All other parameters shrink by lr * weight_decay per
+    step, as in AdamW.
 
     Args:
-        params: parameters, or groups with settings of their own.
+        params: parameters, or groups with their own settings.
         lr: step size, above 0.
         momentum: 0 up to 1.
         weight_decay: 0 or more; filters take none.
@@ -57,8 +60,14 @@ class Muon(Optimizer):
         ValueError: a setting is out of range.
     """
 
-    def __init__(self, params, lr: float = 0.2, momentum: float = 0.65, weight_decay: float = 0.0,
-                 dtype: torch.dtype = torch.float32):  # fmt: skip
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 0.2,
+        momentum: float = 0.65,
+        weight_decay: float = 0.0,
+        dtype: torch.dtype = torch.float32,
+    ):
         if lr <= 0 or not 0 <= momentum < 1 or weight_decay < 0:
             raise ValueError(
                 "lr has to be above 0, momentum from 0 up to 1 and weight_decay 0 or more, "
@@ -67,12 +76,18 @@ class Muon(Optimizer):
         self.dtype = dtype
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        """Make one step and return what `closure`, which computes the loss again, returns.
+    @overload
+    def step(self, closure: None = None) -> None: ...
 
-        If the attribute `found_inf` is set (float tensor, 0 or 1, on the device) and 1, nothing changes. This is what
-        GradScaler sets when gradients are infinite; the host does not look at it.
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Make one step, and return the loss that `closure` computes, if there is one.
+
+        If the attribute `found_inf` exists (float tensor on the device) and is 1, nothing changes. GradScaler sets it
+        if gradients are infinite; the host does not read it.
         """
         with torch.enable_grad():
             loss = closure() if closure is not None else None
@@ -81,14 +96,14 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, group, taken)
+                    self._move(parameter, parameter.grad, group, taken)
         return loss
 
-    def _move(self, parameter: Tensor, group: dict, taken: Tensor | None) -> None:
-        state, gradient, lr, momentum = self.state[parameter], parameter.grad, group["lr"], group["momentum"]
+    def _move(self, parameter: Tensor, gradient: Tensor, group: dict, taken: Tensor | None) -> None:
+        state, lr, momentum = self.state[parameter], group["lr"], group["momentum"]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        if taken is not None:  # a skipped step has no gradient, keeps its momentum and moves by nothing
+        if taken is not None:  # a skipped step uses no gradient, keeps its momentum and does not move
             gradient = torch.where(taken, gradient, 0.0)
             lr = lr * taken
         kept = momentum if taken is None else torch.where(taken, momentum, 1.0)
@@ -106,8 +121,8 @@ class Muon(Optimizer):
             parameter.add_(update, alpha=-lr)
 
 
-def build(recipe: Recipe, model: nn.Module, dtype: torch.dtype) -> Muon:
-    """Filters at the recipe's rate; shifts and classifier at rates of their own, and with the same decay per step."""
+def build(recipe: Recipe, model: ResNet, dtype: torch.dtype) -> Muon:
+    """Filters get the recipe's learning rate; shifts and classifier have other rates, and the same decay per step."""
 
     def group(lr: float, chosen: list[nn.Parameter]) -> dict:
         return {"params": chosen, "lr": lr, "momentum": OTHER_MOMENTUM, "weight_decay": recipe.weight_decay / lr}

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from kit.recipe import Recipe
@@ -31,12 +32,12 @@ def lr_factor(recipe: Recipe, epoch_steps: Sequence[int], step: int) -> float:
 class Schedule:
     """Sets the learning rates of an optimizer.
 
-    On a GPU a rate is a number in the device's memory, which a CUDA graph reads again at every replay. The host fills
-    it without a wait. On a CPU it is a Python number.
+    On a GPU a rate is a tensor on the device, which a CUDA graph reads again at every replay; the host fills it without
+    waiting. On a CPU it is a Python number.
 
     Args:
-        recipe: gives schedule and warm-up.
-        optimizer: its groups' present rates are the highest ones.
+        recipe: has schedule and warm-up.
+        optimizer: the present rates of its groups are their highest ones.
         epoch_steps: the number of steps of each epoch.
     """
 
@@ -52,10 +53,11 @@ class Schedule:
         return [highest * factor for highest in self._highest]
 
     def set(self, step: int) -> None:
-        """Give the optimizer the rates of `step`."""
+        """Set the optimizer's learning rates to those of `step`."""
         rates = self.rates(step)
         if self._on_device is not None:
             for tensor, rate in zip(self._on_device, rates, strict=True):
                 tensor.fill_(rate)
-        for group, rate in zip(self._optimizer.param_groups, self._on_device or rates, strict=True):
-            group["lr"] = rate
+        settings: Sequence[Tensor | float] = self._on_device or rates
+        for group, setting in zip(self._optimizer.param_groups, settings, strict=True):
+            group["lr"] = setting

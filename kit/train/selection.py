@@ -1,8 +1,8 @@
-"""Selection: the images that each epoch shows, where a recipe leaves out some that the network knows already.
+"""Selection: the images that each epoch shows; a recipe may leave out some that the network knows already.
 
-After Jiang et al. 2019 (Selective-Backprop, arXiv:1910.00762) and Qin et al. 2023 (InfoBatch, arXiv:2303.04947): the
-losses that training computes anyway say which images are easy, and the first epochs and the last show all. Here a
-fixed number is left out, so that the length of every epoch is known beforehand, and no gradient is rescaled.
+After Jiang et al. 2019 (Selective-Backprop, arXiv:1910.00762) and Qin et al. 2023 (InfoBatch, arXiv:2303.04947): easy
+images are found by the losses that training computes anyway, and the first epochs and the last one show all images.
+Here a fixed number is left out, so that the length of every epoch is known beforehand, and no gradient is rescaled.
 """
 
 import torch
@@ -14,7 +14,7 @@ from kit.recipe import Recipe
 from kit.train.distributed import World
 from kit.train.streams import stream
 
-LEFT_OUT_OF_EASY = 0.7  # the other easy images come up, by chance, and show whether they still are
+LEFT_OUT_OF_EASY = 0.7  # share of the easy images; the others are shown, to see whether they are still easy
 WHOLE_FIRST = 1 / 3  # share of the epochs, at the beginning, that show every image
 
 
@@ -25,9 +25,9 @@ class Selection:
         steps: the number of full batches of each epoch.
 
     Args:
-        recipe: gives `skip_easy`, epochs, batch size and seed.
+        recipe: has `skip_easy`, epochs, batch size and seed.
         images: size of the training set, N.
-        device: where the losses are.
+        device: where the losses are kept.
         world: the processes that share every batch.
 
     Raises:
@@ -45,16 +45,18 @@ class Selection:
                 f"batch_size has to be at most the {shown:,} training images of an epoch, not {recipe.batch_size}"
             )
         self._known = torch.full((images,), torch.inf, device=device)  # each image's last loss before this epoch
-        self._seen = torch.zeros(2, images, device=device)  # in this epoch: its loss, and how often it came up
+        self._seen = torch.zeros(
+            2, images, device=device
+        )  # in this epoch: each image's loss, and how often it was shown
 
     def steps_into(self, epoch: int, steps: int) -> int:
-        """How many steps of the epoch are over, `steps` after the beginning of the run."""
+        """The number of steps done in `epoch`, if `steps` are done in the whole run."""
         return steps - sum(self.steps[:epoch])
 
     def order(self, epoch: int) -> Tensor:
         """The rows of the epoch's full batches, int64 (steps * batch_size,), the same on every process.
 
-        Images left over by the last full batch wait for another epoch's shuffle.
+        Images that fill no whole batch are left out of this epoch.
         """
         generator = stream("order", self.recipe.seed, epoch)
         order = torch.randperm(len(self._known), generator=generator)
@@ -66,20 +68,20 @@ class Selection:
         return order[: self.steps[epoch] * self.recipe.batch_size]
 
     def record(self, rows: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Note how hard a batch was, without waiting for the device.
+        """Record the loss of every image of a batch, without waiting for the device.
 
         Args:
-            rows: int64 (n,), its images.
-            logits: float32 (n, classes), the network's answers.
+            rows: int64 (n,), the positions of its images in the training set.
+            logits: float32 (n, classes).
             targets: int64 (n,), the classes.
         """
         if self.recipe.skip_easy:
-            # In place by row: `seen[1, rows] = 1` would copy the number to the device and wait for the copy.
+            # `seen[1, rows] = 1` would copy the number to the device and wait for the copy.
             self._seen[0].index_copy_(0, rows, F.cross_entropy(logits, targets, reduction="none"))
             self._seen[1].index_fill_(0, rows, 1)
 
     def end_epoch(self) -> None:
-        """Let the losses of this epoch choose the images of the next; every process has to call it."""
+        """Use this epoch's losses to choose the next epoch's images; every process has to call it."""
         if not self.recipe.skip_easy:
             return
         losses, times = self.world.total(self._seen)
@@ -87,12 +89,12 @@ class Selection:
         self._seen.zero_()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What `load_state_dict` continues from; every process has to call it."""
+        """The state for `load_state_dict`; every process has to call it."""
         return {"known": self._known, "seen": self.world.total(self._seen.clone())} if self.recipe.skip_easy else {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Continue from what `state_dict` gave."""
+        """Continue from the answer of `state_dict`."""
         if state:
             self._known.copy_(state["known"])
-            if self.world.leads:  # what was seen is that of all processes together
+            if self.world.leads:  # the state is the sum over all processes
                 self._seen.copy_(state["seen"])

@@ -1,4 +1,4 @@
-"""SGD with momentum, and with Nesterov's form of it, as one kernel for all parameters."""
+"""SGD with momentum, also in Nesterov's form, with one kernel for all parameters."""
 
 import torch
 from torch import nn
@@ -8,9 +8,9 @@ from kit.recipe import Recipe
 
 
 def build(recipe: Recipe, model: nn.Module, _dtype: torch.dtype) -> SGD:
-    """torch's own, whose fused kernel reads the rate and `found_inf` on the device."""
+    """torch's SGD; its fused kernel reads the learning rate and `found_inf` on the device."""
     optimizer = SGD(model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay,
                     nesterov=recipe.optimizer == "nesterov", fused=True)  # fmt: skip
-    for parameter in model.parameters():  # if the first step is skipped, the fused kernel leaves it uninitialised
+    for parameter in model.parameters():  # the fused kernel leaves it uninitialised if it skips the first step
         optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer

@@ -1,4 +1,4 @@
-"""How a training step runs: in CUDA graphs, with compiled kernels, or operator by operator, whatever works here.
+"""Run training steps in the fastest way that works here: CUDA graphs, compiled kernels, or one operator at a time.
 
 The host needs about 5 ms to launch the 500 kernels of a step one by one; a fast GPU needs 2 ms to run them. A CUDA
 graph records all of them once, from the first convolution to the optimizer, and the host then starts it with one call.
@@ -11,18 +11,18 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # ordinary steps before a graph is recorded: libraries choose their algorithms, optimizers make their state
-TRUSTED_AFTER = 3  # successful steps of one kind, after which no failure is expected any more
+WARM_UP = 3  # ordinary steps before a graph is recorded: libraries choose algorithms, optimizers create their state
+TRUSTED_AFTER = 3  # after so many successful steps of one kind, failures are no longer caught
 Batch = tuple[Tensor, ...]
 Key = tuple[tuple[torch.Size, ...], bool]  # the shapes of a batch, and whether Lookahead's slow weights move
 
 
 class Work(Protocol):
-    """What a Stepper needs of its learner."""
+    """The methods and attributes of a learner that a Stepper uses."""
 
     compiled: bool
 
-    def work(self, *batch: Tensor) -> Tensor: ...
+    def work(self, images: Tensor, targets: Tensor, rows: Tensor | None = None, /) -> Tensor: ...
     def before_step(self) -> bool: ...
     def count_replayed_step(self) -> None: ...
     def remember(self) -> Callable[[], None]: ...
@@ -32,8 +32,8 @@ class Work(Protocol):
 class Graphs:
     """CUDA graphs of a training step, one for each kind of step.
 
-    A graph works on fixed addresses. The tensors that outlive a step (weights, statistics, optimizer state, totals)
-    must stay where they are; whoever replaces one of them has to drop the graphs.
+    A graph works on fixed addresses. Tensors that outlive a step (weights, statistics, optimizer state, totals) must
+    not be replaced; after a replacement the graphs have to be dropped.
     """
 
     def __init__(self):
@@ -45,7 +45,7 @@ class Graphs:
         return key in self._graphs
 
     def warm_up(self, work: Callable[..., Tensor], batch: Batch) -> Tensor:
-        """An ordinary step on the stream that will record: autograd remembers the stream of each gradient."""
+        """An ordinary step, on the stream for recording, since autograd remembers the stream of each gradient."""
         current = torch.cuda.current_stream()
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -71,13 +71,13 @@ class Graphs:
 
 
 class Stepper:
-    """Runs the steps of a learner, and goes on in a plainer way if a faster one fails.
+    """Runs the steps of a learner; if a fast way fails, it goes on in a simpler one.
 
     Attributes:
         captures: whether CUDA graphs are used.
 
     Args:
-        learner: what to run.
+        learner: runs the steps.
         captures: whether to try CUDA graphs, which need one GPU to itself.
     """
 
@@ -86,7 +86,7 @@ class Stepper:
         self.forget()
 
     def forget(self) -> None:
-        """Drop all graphs: tensors that they use were replaced."""
+        """Drop all graphs, after tensors that they use were replaced."""
         self._graphs: Graphs | None = None
         self._warm: Counter[tuple[torch.Size, ...]] = Counter()
         self._succeeded: Counter[Key] = Counter()
@@ -126,9 +126,9 @@ class Stepper:
         return self._graphs.replay(key, batch)
 
     def _give_up(self, error: Exception) -> bool:
-        """Leave the fastest way after `error`, and say so; False if the error has another cause."""
+        """Give up the fastest way after `error` and print that; False if the error has another cause."""
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        if self.captures and self._recording:  # its own memory may be what is missing
+        if self.captures and self._recording:  # also if memory ran out, since graphs take memory
             self.captures, self._graphs = False, None
             print(f"a CUDA graph of the step failed, so the host launches every kernel ({reason})", flush=True)
             return True

@@ -1,4 +1,4 @@
-"""Streams of random numbers, each a function of what it is for and of its place in the training."""
+"""Streams of random numbers, each determined by its purpose and its position in the training."""
 
 import numpy as np
 import torch
@@ -7,10 +7,11 @@ PURPOSES = ("order", "augmentation", "dropout", "mirror")
 
 
 def stream(purpose: str, *position: int) -> torch.Generator:
-    """A CPU generator that is a function of its arguments and independent of all others.
+    """A CPU generator that is determined by the arguments, and independent of those for other arguments.
 
-    The purpose is one of PURPOSES; it comes first because numpy's SeedSequence takes (7, 0) and (7, 0, 0) for the same.
-    `position` is whole numbers from 0, as many for every use of a purpose.
+    Args:
+        purpose: one of PURPOSES. It comes first, since (7, 0) and (7, 0, 0) give the same numpy SeedSequence.
+        position: whole numbers from 0; the same number of them in every use of a purpose.
     """
     words = (PURPOSES.index(purpose) + 1, *position)
     seed = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]

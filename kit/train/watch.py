@@ -1,4 +1,4 @@
-"""What an epoch shows while it works: loss, accuracy, images/s and the time left, without a wait for the device."""
+"""Show an epoch's progress: loss, accuracy, images/s and time left, without waiting for the device."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -14,12 +14,12 @@ Batch = TypeVar("Batch")
 
 def watched(batches: Iterable[Batch], learner: Learner, log: RunLog, epoch_steps: Sequence[int],
             epoch: int) -> Iterator[Batch]:  # fmt: skip
-    """Hand on an epoch's batches, and show after each step how far the epoch and the run are.
+    """Yield an epoch's batches, and show the progress of epoch and run after each.
 
     Args:
-        batches: what is left of the epoch.
-        learner: takes a step between two batches.
-        log: knows how long the run takes.
+        batches: the rest of the epoch's batches.
+        learner: makes a step with each batch before the next one is taken.
+        log: estimates the time left.
         epoch_steps: the number of steps of each epoch.
         epoch: counted from 0.
     """
@@ -42,7 +42,7 @@ def watched(batches: Iterable[Batch], learner: Learner, log: RunLog, epoch_steps
 
 
 class LateTotals:
-    """The learner's totals of the epoch as they were when asked the last time: a copy that never waits for a GPU."""
+    """The learner's totals of the epoch, as they were at the last call: a copy that never waits for a GPU."""
 
     def __init__(self, learner: Learner):
         self._learner, self._event = learner, None

@@ -18,16 +18,17 @@ from matplotlib.figure import Figure
 
 from kit.analysis.answers import Answers
 from kit.analysis.expected import METHODS, estimate_accuracy
-from kit.analysis.shifts import MADE_SHIFTS, answers_under
+from kit.analysis.shifts import answers_under
 from kit.data.loading import load
 from kit.plots.style import BLUE, GREY, styled
 from kit.predict import predict
 from kit.run import Run
 from kit.system import files
+from tests.benchmarks.made_shifts import MADE_SHIFTS
 
 
 def errors_under_shifts(source: Answers, changed: dict[tuple[str, str], Answers]) -> pd.DataFrame:
-    """A row a shift and strength: true accuracy, and each method's estimate, in %."""
+    """One row per shift and strength: true accuracy, and each method's estimate, in %."""
     rows = {}
     for key, answers in changed.items():
         estimates = estimate_accuracy(source, answers.logits, resamples=0).expected

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from kit.recipe import PAPER
 from kit.run import describe_machine
 from kit.system.allocator import freed_memory_kept
-from kit.system.precision import autocast, default_device
+from kit.system.precision import autocast, default_device, precision
 from kit.train.batches import Batches
 from kit.train.learner import Learner
 
@@ -41,7 +41,7 @@ def main() -> None:
 
     def bare() -> None:
         for inputs, targets, _rows in ready:
-            with autocast(device):
+            with autocast(device, precision(device)):
                 logits = learner.model(inputs)
             F.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing).backward()
             learner.optimizer.step()

@@ -19,10 +19,11 @@ from kit.analysis.gradcam import gradcam
 from kit.analysis.shifts import SMALL_CHANGES, answers_under, weaknesses
 from kit.data.loading import Dataset, load
 from kit.plots import mistakes, scores
-from kit.predict import predict, reestimate_batchnorm
+from kit.predict import predict
 from kit.run import Run
 from kit.system import files
 from kit.views import TTA_VIEWS
+from tests.benchmarks.batchnorm import reestimate_batchnorm
 
 
 def figures(model: nn.Module, images: Tensor, answers: Answers, changes: int) -> dict[str, Figure]:
