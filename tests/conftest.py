@@ -19,21 +19,6 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 ROOT = Path(__file__).resolve().parent.parent
 
 
-WORKERS = 2
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config):
-    """Run the whole suite in two processes of one thread each; `-n 0`, or naming files, leaves it in one."""
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    if whole and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
-        if config.option.usepdb or config.option.collectonly:
-            return
-        config.option.numprocesses, config.option.dist = WORKERS, "loadfile"  # a file's fixtures are made once
-        config.option.loadscopereorder = False  # the order of `pytest_collection_modifyitems`
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of two processes would wait for each other
-
-
 def pytest_collection_modifyitems(items):
     slow = {item.path for item in items if "slow" in item.keywords}
     items.sort(key=lambda item: item.path not in slow)  # files with slow tests first, so that both workers end together
