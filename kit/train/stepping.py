@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 WARM_UP = 3  # ordinary steps before a graph is recorded: libraries choose algorithms, optimizers create their state
-TRUSTED_AFTER = 3  # after so many successful steps of one kind, failures are no longer caught
+TRUSTED_AFTER = 3  # after so many successful steps of one kind, warm-up not counted, failures are no longer caught
 Batch = tuple[Tensor, ...]
 Key = tuple[tuple[torch.Size, ...], bool]  # the shapes of a batch, and whether Lookahead's slow weights move
 
@@ -57,7 +57,11 @@ class Graphs:
         """Record `work` on copies of the batch; the device does nothing yet."""
         inputs = self._inputs.setdefault(key[0], tuple(tensor.clone() for tensor in batch))
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+        # The outer context comes back from the recording stream, where `graph` stays if the end of a recording fails.
+        with (
+            torch.cuda.stream(torch.cuda.current_stream()),
+            torch.cuda.graph(graph, pool=self._pool, stream=self._stream),
+        ):
             logits = work(*inputs)
         self._graphs[key] = graph, inputs, logits
 
@@ -92,7 +96,11 @@ class Stepper:
         self._succeeded: Counter[Key] = Counter()
 
     def __call__(self, *batch: Tensor) -> Tensor:
-        """One step on images, targets and, if their losses are wanted, rows: the logits (n, classes)."""
+        """One step on images, targets and, if their losses are wanted, rows: the logits (n, classes).
+
+        If one of the first steps of its kind fails, the step is taken back and done again in a plainer way. A failure
+        inside the optimizer, which may have moved some of the weights, cannot be taken back.
+        """
         key = tuple(tensor.shape for tensor in batch), self._learner.before_step()
         plain = not (self.captures or self._learner.compiled)
         if plain or self._succeeded[key] >= TRUSTED_AFTER:
@@ -103,10 +111,11 @@ class Stepper:
         except Exception as error:  # compilers and drivers fail in too many ways to name
             if not self._give_up(error):
                 raise
-            restore()
-            return self(*batch)
-        self._succeeded[key] += 1
-        return logits
+        else:
+            self._succeeded[key] += self._recording or not self.captures  # steps of a warm-up prove nothing of graphs
+            return logits
+        restore()  # not in the handler, where the error's frames still hold the memory of the failed step
+        return self(*batch)
 
     def _run(self, key: Key, batch: Batch) -> Tensor:
         self._recording = False
@@ -126,14 +135,21 @@ class Stepper:
         return self._graphs.replay(key, batch)
 
     def _give_up(self, error: Exception) -> bool:
-        """Give up the fastest way after `error` and print that; False if the error has another cause."""
+        """Give up a fast way after `error` and print that; False if the error has another cause.
+
+        An error of an ordinary step is blamed on compiled kernels if there are any, otherwise on the stream that CUDA
+        graphs need. In the simplest way the same error comes again and is raised.
+        """
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        if self.captures and self._recording:  # also if memory ran out, since graphs take memory
+        out_of_memory = isinstance(error, torch.OutOfMemoryError)
+        # Also if memory ran out while a graph was recorded or replayed, since graphs take memory.
+        if self._recording or (self.captures and not self._learner.compiled and not out_of_memory):
             self.captures, self._graphs = False, None
             print(f"a CUDA graph of the step failed, so the host launches every kernel ({reason})", flush=True)
             return True
-        if self._learner.compiled and not isinstance(error, torch.OutOfMemoryError):
+        if self._learner.compiled and not out_of_memory:
             self._learner.stop_compiling()
+            self.forget()  # graphs of compiled kernels
             print(f"torch.compile failed, so training goes on without it ({reason})", flush=True)
             return True
         return False
