@@ -1,6 +1,7 @@
-"""Throughput of this machine, beside the paper's own way of training.
+"""Throughput of this machine, beside the paper's own way of training; predicted time of an epoch on other GPUs.
 
-In: an architecture and a batch size. Out: images per second of augmentation, training and prediction.
+In: an architecture and a batch size, or recipes. Out: images per second of augmentation, training and prediction, or
+predicted seconds.
 May import: every room above it but competition, sweep, ablation and workflow.
 """
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kit.bench.paperway import PaperWay
+from kit.bench.prediction import card_named, predict_epoch
 from kit.data import load
 from kit.errors import KitError
 from kit.model import flops
@@ -101,8 +102,16 @@ class Bench:
                 "seconds_per_epoch": EPOCH_IMAGES / ours,
                 "paper_seconds_per_epoch": EPOCH_IMAGES / theirs,
                 "augmentation_share": ours / median(rates["kit augment"]),
+                **self._predicted(),
             }
         return figures | self._conditions()
+
+    def _predicted(self) -> dict[str, tuple[float, float]]:
+        """What an epoch should take on this GPU, least and most, if its kind is known."""
+        card = card_named(describe_machine(self.device)["device"])
+        if card is None:
+            return {}
+        return {"predicted_seconds_per_epoch": predict_epoch("bench", self.recipe).seconds[card]}
 
     def _of_peak(self, ours: float, theirs: float, peaks: dict[str, float]) -> dict[str, Any]:
         """FLOP/s of both ways, in tera, beside the rates of matrix products in the precision that each way uses."""

@@ -10,12 +10,16 @@ from kit.train.budget import fit_to_budget
 from kit.train.launch import launch
 from kit.train.learner import Learner
 from kit.train.loop import train
+from kit.train.optimizers import build_optimizer
+from kit.train.selection import steps_of_epochs
 
 __all__ = [
     "CHUNK_IMAGES",
     "Batches",
     "Learner",
+    "build_optimizer",
     "fit_to_budget",
     "launch",
+    "steps_of_epochs",
     "train",
 ]

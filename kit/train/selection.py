@@ -18,6 +18,17 @@ LEFT_OUT_OF_EASY = 0.7  # share of the easy images; the others are shown, to see
 WHOLE_FIRST = 1 / 3  # share of the epochs, at the beginning, that show every image
 
 
+def steps_of_epochs(recipe: Recipe, images: int) -> list[int]:
+    """The number of full batches of each epoch on a training set of so many images."""
+    return [(images - out) // recipe.batch_size for out in _left_out(recipe, images)]
+
+
+def _left_out(recipe: Recipe, images: int) -> list[int]:
+    """How many images each epoch leaves out."""
+    whole_first, out = max(round(WHOLE_FIRST * recipe.epochs), 1), int(recipe.skip_easy * images)
+    return [out if whole_first <= epoch < recipe.epochs - 1 else 0 for epoch in range(recipe.epochs)]
+
+
 class Selection:
     """Which of a training set's images each epoch shows, and in which order.
 
@@ -36,9 +47,7 @@ class Selection:
 
     def __init__(self, recipe: Recipe, images: int, device: torch.device, world: World):
         self.recipe, self.world = recipe, world
-        whole_first, out = max(round(WHOLE_FIRST * recipe.epochs), 1), int(recipe.skip_easy * images)
-        self._left_out = [out if whole_first <= e < recipe.epochs - 1 else 0 for e in range(recipe.epochs)]
-        self.steps = [(images - out) // recipe.batch_size for out in self._left_out]
+        self._left_out, self.steps = _left_out(recipe, images), steps_of_epochs(recipe, images)
         if not min(self.steps):
             shown = images - max(self._left_out)
             raise KitError(
