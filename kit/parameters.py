@@ -33,7 +33,10 @@ class Settings:
     minutes: float = setting(0.0, "train about so long: chooses the epochs, and the recipe if none is named", low=0)
     pflop: float = setting(0.0, "the same by arithmetic, in 10^15 floating-point operations", low=0)
     amp: str = setting("auto", "precision of the matrix products", choices=PRECISIONS, heading=RUNNING)
-    compile: str = setting("auto", "torch.compile; auto compiles long runs", choices=COMPILE, heading=RUNNING)
+    compile: str = setting(
+        "auto", "faster kernels by torch.compile: on makes them first, which takes minutes; off starts at once, with "
+        "torch's own kernels; auto is on for long runs on a GPU", choices=COMPILE, heading=RUNNING,
+    )  # fmt: skip
     gpus: int = setting(1, "GPUs that share every batch; if they hang, set NCCL_P2P_DISABLE=1", low=1, high=64,
                        heading=RUNNING)  # fmt: skip
     resume: bool = setting(True, "go on from the run's checkpoint; False starts over", heading=RUNNING)
@@ -68,7 +71,7 @@ class BenchSettings:
     arch: str = setting("paper", RULES["arch"].meaning)
     batch_size: int = setting(128, "images per training step", low=1)
     amp: str = setting("auto", "precision of the kit's way", choices=PRECISIONS)
-    compile: str = setting("auto", "torch.compile in the kit's way; auto on GPUs", choices=COMPILE)
+    compile: str = setting("auto", "torch.compile in the kit's way; auto is on for GPUs", choices=COMPILE)
     data: str = setting("random", "random bytes, or where the images come from: auto, digits, or a folder")
     rounds: int = setting(5, "rounds of both ways in turn", low=1)
     seconds: float = setting(5.0, "about the time that one round of the kit's training takes", low=0)

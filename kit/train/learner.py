@@ -40,9 +40,9 @@ class Learner:
         epoch_steps: the number of steps of each epoch, for the schedule.
         device: where to compute.
         amp: one of kit.system.precision.PRECISIONS.
-        compile: `on` makes faster kernels with torch.compile, which takes a minute or more at the start; `off` does
-            not; `auto` does so on GPUs if the run is long enough to gain from it. In either case a GPU replays the
-            whole step from a CUDA graph.
+        compile: `on` makes faster kernels with torch.compile first, which takes a minute or more; `off` starts at once
+            with torch's own kernels; `auto` is `on` for long runs on a GPU, which gain more than it costs. With each of
+            them, a GPU of its own replays the whole step from CUDA graphs.
         world: the processes that train together.
         selection: records the loss of every image, if the recipe leaves out easy ones.
 
