@@ -9,7 +9,7 @@ from kit.parameters import BenchSettings
 from kit.recipe import recipe_named
 from kit.rules import rules_of
 
-PREDICTED = ("paper", "t4", "quick", "hour", "leaderboard")  # recipes that --predict shows if it names none
+PREDICTED = ("paper", "t4", "quick", "hour", "evening", "leaderboard")  # recipes that --predict shows if it names none
 
 
 def add_options(parser: ArgumentParser) -> None:
