@@ -10,18 +10,19 @@ import time
 import pytest
 
 from kit.errors import KitError
-from kit.sweep import jobs
+from kit.sweep import jobs, local
+from kit.sweep.places import run_jobs
 from kit.system import locks
 from kit.system.interrupt import StopRequest
 
 
 def test_jobs_take_gpus_in_turn_or_share_the_cores(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert [place["CUDA_VISIBLE_DEVICES"] for place in jobs.slots(5, ["2", "5"], 8)] == ["2", "5", "2", "5", "2"]
-    assert jobs.slots(3, [], 8) == [{"OMP_NUM_THREADS": "2"}] * 3
-    assert jobs.slots(4, [], 2) == [{"OMP_NUM_THREADS": "1"}] * 4
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in local.slots(5, ["2", "5"], 8)] == ["2", "5", "2", "5", "2"]
+    assert local.slots(3, [], 8) == [{"OMP_NUM_THREADS": "2"}] * 3
+    assert local.slots(4, [], 2) == [{"OMP_NUM_THREADS": "1"}] * 4
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert jobs.slots(1, [], 8) == [{"OMP_NUM_THREADS": "5"}]
+    assert local.slots(1, [], 8) == [{"OMP_NUM_THREADS": "5"}]
 
 
 class Record:
@@ -30,8 +31,8 @@ class Record:
     def __init__(self, monkeypatch, programs):
         self.programs, self.places, self.ends, self.most = programs, {}, {}, 0
         self._running = set()
-        monkeypatch.setattr(jobs, "_POLL_SECONDS", 0.01)
-        monkeypatch.setattr(jobs, "_start", self._start)
+        monkeypatch.setattr(local.LocalEngine, "poll_seconds", 0.01)
+        monkeypatch.setattr(local, "_start", self._start)
 
     def _start(self, job, place):
         job.folder.mkdir(exist_ok=True)
@@ -39,7 +40,7 @@ class Record:
             return subprocess.Popen([sys.executable, "-c", self.programs[job.name]], stdout=log, stderr=log)
 
     def began(self, job, place):
-        self.places[job.name] = place["CUDA_VISIBLE_DEVICES"]
+        self.places[job.name] = place.removeprefix("GPU ")
         self._running.add(job.name)
         self.most = max(self.most, len(self._running))
         assert len({self.places[name] for name in self._running}) == len(self._running), "two runs on one GPU"
@@ -50,7 +51,7 @@ class Record:
 
     def run(self, folder, gpus, stop):
         todo = [jobs.Job(folder / name, {}) for name in self.programs]
-        jobs.run_jobs(todo, jobs.slots(len(gpus), gpus, 1), stop, self.began, self.ended)
+        run_jobs(todo, local.LocalEngine(local.slots(len(gpus), gpus, 1)), stop, self.began, self.ended)
 
 
 def test_one_runs_failure_is_told_and_the_others_run(tmp_path, monkeypatch):
@@ -91,7 +92,7 @@ def test_a_second_interrupt_kills_at_once(tmp_path, monkeypatch, heeded_interrup
     """
     record, started = Record(monkeypatch, {"first": stays, "second": stays}), []
     start = record._start
-    monkeypatch.setattr(jobs, "_start", lambda *words: started.append(start(*words)) or started[-1])
+    monkeypatch.setattr(local, "_start", lambda *words: started.append(start(*words)) or started[-1])
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
         record.run(tmp_path, ["0"], stop)

@@ -164,6 +164,22 @@ def test_checkpoints_come_at_a_fixed_interval_and_at_epochs_ends(tmp_path, digit
     assert saved == [STEPS, 2 * STEPS]
 
 
+def test_sigterms_close_together_are_one_request_and_a_later_one_acts(monkeypatch):
+    """Slurm sends it to every process of a job, and so do the parents of these."""
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("acted"))
+    try:
+        with StopRequest() as stop:
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.reason == "SIGTERM" and heard == []
+            monkeypatch.setattr("kit.system.interrupt.TOGETHER_SECONDS", 0)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert heard == ["acted"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_second_signal_acts_at_once_and_handlers_come_back(heeded_interrupts):
     before = signal.getsignal(signal.SIGINT)
     with StopRequest() as stop:

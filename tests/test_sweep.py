@@ -8,14 +8,12 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import nbformat
 import planned_trials
 import pytest
+import sweep_copies
 import torch
-from conftest import ROOT
 
 from kit.__main__ import build_parser, main
 from kit.ablation.experiments import TABLES, at_scale
@@ -23,13 +21,13 @@ from kit.errors import KitError
 from kit.parameters import check
 from kit.recipe import RECIPES
 from kit.run import Run
-from kit.sweep import jobs
+from kit.sweep import jobs, local
 from kit.sweep import running as sweep
 from kit.system.interrupt import StopRequest
 
 workspace, on_a_cpu = planned_trials.workspace, planned_trials.on_a_cpu
 plan, write_finished = planned_trials.plan, planned_trials.write_finished
-TINY = ("--data", "digits", "--arch-scale", "0.125")
+copy, start_sweep, wait_until = sweep_copies.copy, sweep_copies.start_sweep, sweep_copies.wait_until
 
 
 @pytest.mark.parametrize(
@@ -59,8 +57,8 @@ def programs(workspace, on_a_cpu, monkeypatch):
             return subprocess.Popen(command, stdout=log, stderr=log, cwd=job.folder)
 
     found = {}
-    monkeypatch.setattr(jobs, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(jobs, "_start", start)
+    monkeypatch.setattr(local.LocalEngine, "poll_seconds", 0.01)
+    monkeypatch.setattr(local, "_start", start)
     return found
 
 
@@ -187,36 +185,6 @@ def test_a_push_that_cannot_work_is_refused_before_anything_is_written(workspace
 
 
 # --- real sweeps, in a copy of the project
-
-
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    """A copy of the kit whose train notebook trains and draws nothing: drawing takes most of the time of a tiny run."""
-    root = tmp_path_factory.mktemp("sweeps")
-    shutil.copytree(ROOT / "kit", root / "kit", ignore=shutil.ignore_patterns("__pycache__"))
-    notebook = nbformat.read(ROOT / "notebooks" / "train.ipynb", 4)
-    for cell in notebook.cells:
-        cell.source = "\n".join(line for line in cell.source.splitlines() if "plots" not in line)
-    assert sum("launch(settings" in cell.source for cell in notebook.cells) == 1
-    (root / "notebooks").mkdir()
-    nbformat.write(notebook, root / "notebooks" / "train.ipynb")
-    return root
-
-
-def start_sweep(root: Path, *words: str) -> subprocess.Popen:
-    """Start a sweep as the leader of a process group; what it prints goes to output.txt."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
-    with (root / "output.txt").open("w") as output:
-        return subprocess.Popen([sys.executable, "-m", "kit", "sweep", *TINY, *words], cwd=root, env=environment,
-                                stdout=output, stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
-
-
-def wait_until(happened, process, seconds=240):
-    limit = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None, "the sweep ended before"
-        assert time.monotonic() < limit, "the sweep does not get on"
-        time.sleep(0.01)
 
 
 @pytest.mark.slow

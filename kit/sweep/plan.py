@@ -25,6 +25,7 @@ from kit.recipe import PAPER, RECIPES, RULES, Recipe, recipe_named
 from kit.rules import Rule
 from kit.run import Run
 from kit.sweep.command import SHARED
+from kit.sweep.engines import check_place, slurm_options
 
 _ELSEWHERE = {
     "gpus": "a sweep gives every run one GPU: leave --gpus out (--jobs says how many runs at once)",
@@ -113,6 +114,8 @@ class Sweep:
         trials: row after row within every seed, so that a sweep cut short has compared all rows.
         settings: data, precision, compilation and time limit, which all share.
         jobs: runs at once; None is one per GPU.
+        place: where they run, from `check_place`.
+        slurm: options of sbatch, by name.
         scale: what was shrunk or changed, in words; empty at full scale.
     """
 
@@ -120,6 +123,8 @@ class Sweep:
     trials: tuple[Trial, ...]
     settings: Settings
     jobs: int | None
+    place: str
+    slurm: dict[str, str]
     scale: str
 
     @property
@@ -139,13 +144,15 @@ class Sweep:
 
 
 def _check_place(options: Namespace) -> None:
-    """Refuse what is about this machine in a sweep for Kaggle, and the other way round."""
+    """Refuse options of other places: what is about this machine in a sweep for Kaggle, and the other way round."""
     if options.competition is not None and not options.push:
         raise KitError("--competition says whose data a pushed sweep gets: add --push, or leave it out")
     if options.push and options.keep:
         raise KitError("--keep copies what has ended here: leave it out with --push, and give it once all is pulled")
     if options.push and options.jobs is not None:
         raise KitError("--jobs is about this machine: leave it out with --push, which makes every run a kernel")
+    if options.push and options.on is not None:
+        raise KitError("--on and --push are two places for the runs: leave one of them out")
 
 
 def planned(options: Namespace) -> Sweep:
@@ -173,7 +180,8 @@ def planned(options: Namespace) -> Sweep:
     _check_distinct(trials[: len(experiments)])
     _check_data([trial for trial in trials if trial.begun], settings.data)
     jobs = None if options.jobs is None else _JOBS.check("jobs", options.jobs)
-    return Sweep(title, trials, settings, jobs, _scale_in_words(experiments, epochs, scale))
+    words = _scale_in_words(experiments, epochs, scale)
+    return Sweep(title, trials, settings, jobs, check_place(options.on), slurm_options(options), words)
 
 
 def parse_seeds(text: str | None) -> list[int]:

@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from kit.errors import KitError
@@ -37,22 +36,20 @@ class Progress:
         waiting = [trial for trial in self.sweep.unfinished if trial.name in self._waiting]
         return [Job(trial.run.folder, trial.parameters() | shared) for trial in waiting]
 
-    def beginning(self, places: Sequence[Mapping[str, str]], gpus: int) -> str:
+    def beginning(self, where: str) -> str:
         """The line before the first start."""
-        where = f"GPUs in use: {min(gpus, len(places))}" if gpus else f"threads each: {places[0]['OMP_NUM_THREADS']}"
-        return f"{self.count()}; at once: {len(places)}; {where}"
+        return f"{self.count()}; at once: {self.places}; {where}"
 
     def count(self) -> str:
         """How many runs are finished, in words."""
         done = sum(trial.finished for trial in self.sweep.trials)
         return f"{done} of {len(self.sweep.trials)} runs finished"
 
-    def began(self, job: Job, place: Mapping[str, str]) -> None:
-        """Say that a run starts."""
+    def began(self, job: Job, where: str) -> None:
+        """Say that a run starts, and where."""
         self._waiting.discard(job.name)
         self._began[job.name] = time.monotonic()
-        gpu = f" on GPU {place['CUDA_VISIBLE_DEVICES']}" if "CUDA_VISIBLE_DEVICES" in place else ""
-        print(f"{job.name}: started{gpu}", flush=True)
+        print(f"{job.name}: started{f' on {where}' if where else ''}", flush=True)
 
     def ended(self, job: Job, failure: str | None) -> None:
         """Say how a run ended, how many are left, and about how long those take."""
@@ -100,4 +97,4 @@ class Progress:
             trial = self._trials[name]
             pace = statistics.fmean(paces.get(trial.experiment.row, [usual]))
             total += max(pace * trial.recipe.epochs - (now - self._began.get(name, now)), 0)
-        return total / self.places
+        return total / min(self.places, max(len(self._waiting | set(self._began)), 1))

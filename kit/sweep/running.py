@@ -3,6 +3,7 @@
 import os
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import closing
 
 import pandas as pd
 import torch
@@ -10,11 +11,11 @@ import torch
 from kit.ablation import LAST, figures_of
 from kit.data import load
 from kit.errors import KitError
-from kit.sweep.jobs import run_jobs, slots
+from kit.sweep.engines import LOCAL, SLURM, open_engine
+from kit.sweep.places import run_jobs
 from kit.sweep.plan import Sweep, planned
 from kit.sweep.progress import Progress
 from kit.system.interrupt import Stopped, StopRequest
-from kit.system.machine import usable_cores
 from kit.system.precision import precision
 from kit.workflow import notebook_path
 
@@ -32,6 +33,10 @@ def run(options: Namespace) -> None:
         push(sweep, options.competition, options.dry_run)
     elif options.dry_run:
         print("\n".join(plan_in_words(sweep)))
+        if sweep.place == SLURM:
+            from kit.sweep.onslurm import SlurmEngine
+
+            print(f"\n{SlurmEngine(sweep.jobs, sweep.slurm).script(len(sweep.unfinished))}")
     else:
         train_all(sweep, options.keep)
 
@@ -51,14 +56,15 @@ def train_all(sweep: Sweep, keep: bool) -> None:
     notebook_path("train")
     gpus = devices()
     if sweep.unfinished:
-        if not gpus:
+        if not gpus and sweep.place == LOCAL:
             precision(torch.device("cpu"), sweep.settings.amp)
         load(sweep.settings.data)  # once for all: what is missing is told, downloaded or decoded before they start
-    places = slots(sweep.jobs or max(len(gpus), 1), gpus, usable_cores())
-    with StopRequest(sweep.settings.hours) as stop:
-        progress = Progress(sweep, len(places), stop, keep)
-        print(progress.beginning(places, len(gpus)), flush=True)
-        run_jobs(progress.jobs(), places, stop, progress.began, progress.ended)
+    place = sweep.place if sweep.unfinished else LOCAL  # nothing to do needs no cluster
+    engine = open_engine(place, sweep.jobs, sweep.slurm, gpus)
+    with closing(engine), StopRequest(sweep.settings.hours) as stop:
+        progress = Progress(sweep, engine.at_once, stop, keep)
+        print(progress.beginning(engine.beginning()), flush=True)
+        run_jobs(progress.jobs(), engine, stop, progress.began, progress.ended)
     print(table_in_words(sweep))
     for name, reason in progress.failures.items():
         print(f"failed: {name}: {reason}")

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 Handler = Callable[[int, FrameType | None], Any] | int | None  # what signal.signal takes and returns
+TOGETHER_SECONDS = 5.0  # SIGTERMs this close together are one request
 
 
 class Stopped(Exception):
@@ -47,7 +48,8 @@ class StopRequest(_Handlers):
     """Collects requests to stop while its `with` block runs: SIGTERM, SIGINT and a deadline.
 
     A signal only sets a flag, so that the step at work ends and the state that is saved is whole. A second signal
-    acts as if the block were not there. Outside the main thread the deadline alone works.
+    acts as if the block were not there, except for a SIGTERM that follows within five seconds: schedulers such as Slurm
+    send it to every process of a job, and parents pass it on as well. Outside the main thread the deadline alone works.
 
     Args:
         max_hours: hours from now after which to stop, above 0; None never stops.
@@ -58,6 +60,7 @@ class StopRequest(_Handlers):
         self.signum: int | None = None
         self.max_hours = max_hours
         self._deadline = None if max_hours is None else time.monotonic() + max_hours * 3600
+        self._asked = 0.0
 
     def __enter__(self) -> "StopRequest":
         self._install(signal.SIGTERM, signal.SIGINT)
@@ -67,8 +70,12 @@ class StopRequest(_Handlers):
         self._take_back()
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
-        self.signum = signum
-        self._take_back()
+        if self.signum is None:
+            self.signum, self._asked = signum, time.monotonic()
+            signal.signal(signal.SIGINT, self._previous[signal.SIGINT])
+        elif time.monotonic() - self._asked > TOGETHER_SECONDS:  # SIGTERM, as SIGINT is given back
+            self._take_back()
+            signal.raise_signal(signum)
 
     @property
     def reason(self) -> str | None:
@@ -111,6 +118,12 @@ class PassedOn(_Handlers):
             self._done = True
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
+
+
+def call_on(handler: Callable[[int], None], *signals: int) -> None:
+    """Call `handler` with the number of each of these signals, from now on, in place of what was done before."""
+    for signum in signals:
+        signal.signal(signum, lambda number, _frame: handler(number))
 
 
 def ignore_ctrl_c() -> None:

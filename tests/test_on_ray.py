@@ -1,0 +1,77 @@
+"""A sweep on a real Ray cluster of several nodes: it outlives what is killed, and its weights are the usual ones."""
+
+import os
+import signal
+from contextlib import contextmanager
+
+import pytest
+import sweep_copies
+
+from kit.errors import KitError
+from kit.run import Run
+from kit.sweep import onray
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray>=2.40'")
+copy, start_sweep, wait_until = sweep_copies.copy, sweep_copies.start_sweep, sweep_copies.wait_until
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+STORE = 80 << 20  # bytes; Ray takes no less
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head without cores and two nodes with one core each."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE})
+    made.nodes_to_kill = [made.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
+    yield made
+    made.shutdown()
+
+
+def test_six_runs_outlive_a_killed_head_a_killed_node_and_a_stop(copy, cluster, digits):
+    words = ["--rows", "digits,quick", "--seeds", "3", "--epochs", "2", "--jobs", "2", "--on", cluster.address]
+    folders = [copy / "runs" / f"{row}-2epochs-x0.125-digits-seed{s}" for s in (1, 2, 3) for row in ("digits", "quick")]
+    output = copy / "output.txt"
+
+    def finished():
+        return [folder for folder in folders if (folder / "metrics.json").is_file()]
+
+    process = start_sweep(copy, *words)
+    wait_until(lambda: len(finished()) >= 1, process)
+    os.killpg(process.pid, signal.SIGKILL)  # the head of the sweep
+    process.wait()
+
+    process = start_sweep(copy, *words)
+    wait_until(lambda: output.read_text().count(": started on ") >= 2, process)
+    cluster.remove_node(cluster.nodes_to_kill[0], allow_graceful=False)
+    wait_until(lambda: "goes on elsewhere" in output.read_text(), process)
+    cluster.add_node(num_cpus=1, object_store_memory=STORE)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(120) == 128 + signal.SIGTERM, output.read_text()
+    assert "what had begun is saved; the same command goes on" in output.read_text()
+    for folder in folders:
+        if (folder / "history.csv").is_file() and folder not in finished():
+            assert len(Run(folder).load_checkpoint()["rows"]) == len(Run(folder).history)
+
+    before = {folder: (folder / "metrics.json").stat().st_mtime_ns for folder in finished()}
+    process = start_sweep(copy, *words)
+    assert process.wait(240) == 0, output.read_text()
+    assert finished() == folders
+    assert all((folder / "metrics.json").stat().st_mtime_ns == written for folder, written in before.items())
+    assert output.read_text().count("mean %") == 1
+    assert not [folder for folder in folders if "is in use by" in (folder / "sweep.log").read_text()]
+    sweep_copies.check_weights(folders, digits, copy / "alone")
+
+
+def test_a_node_that_does_not_see_the_folder_is_refused(cluster, tmp_path, monkeypatch):
+    @contextmanager
+    def elsewhere():
+        yield tmp_path / "not there", "a word"
+
+    monkeypatch.setattr(onray.cluster, "message_to_nodes", elsewhere)
+    monkeypatch.setattr(onray, "_SIGHT_SECONDS", 0.1)
+    try:
+        with pytest.raises(KitError, match=r"the Ray node \S+ does not see the files of this machine: every machine"):
+            onray.RayEngine(cluster.address, None)
+    finally:
+        ray.shutdown()
