@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any
 
 from kit.errors import KitError
@@ -19,6 +20,10 @@ from kit.system.precision import COMPILE, PRECISIONS
 from kit.views import chosen_views
 
 KAGGLE_HOURS = 11.5  # a session ends at 12
+TRACKERS = {  # by the name of its module, what pip installs
+    "tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio", "mlflow": "mlflow-skinny",
+}  # fmt: skip
+TRACKER = "KIT_TRACK"  # the variable that names one
 
 
 @dataclass
@@ -28,7 +33,7 @@ class Settings:
     recipe: Recipe = field(default_factory=Recipe)
     recipe_name: str = "paper"
     candidates: dict[str, Recipe] = field(default_factory=dict)  # by name, those that a budget may choose from
-    data: str = setting("auto", "where the images come from: auto, digits, or a folder")
+    data: str = setting("auto", "where the images come from: auto, digits, noisy-digits, or a folder")
     run: str = setting("", "name of the run folder under runs/")
     minutes: float = setting(0.0, "train about so long: chooses the epochs, and the recipe if none is named", low=0)
     pflop: float = setting(0.0, "the same by arithmetic, in 10^15 floating-point operations", low=0)
@@ -42,6 +47,8 @@ class Settings:
     resume: bool = setting(True, "go on from the run's checkpoint; False starts over", heading=RUNNING)
     max_hours: float = setting(0.0, "stop cleanly after so many hours; 0 is 11.5 on Kaggle and no limit elsewhere",
                                low=0, heading=RUNNING)  # fmt: skip
+    track: str = setting("", "tracker that is sent the course of the training", choices=tuple(TRACKERS),
+                         empty="that of the variable KIT_TRACK, or none", heading=RUNNING)  # fmt: skip
     weights: str = setting("last", "the epoch whose weights predict", choices=("last", "best"), heading=SUBMITTING)
     other: str = setting("", "a second run to compare with; empty compares nothing", heading=SUBMITTING)
     test_file: str = setting("auto", "the competition's test file; auto looks where the images are", heading=SUBMITTING)
@@ -72,7 +79,9 @@ class BenchSettings:
     batch_size: int = setting(128, "images per training step", low=1)
     amp: str = setting("auto", "precision of the kit's way", choices=PRECISIONS)
     compile: str = setting("auto", "torch.compile in the kit's way; auto is on for GPUs", choices=COMPILE)
-    data: str = setting("random", "random bytes, or where the images come from: auto, digits, or a folder")
+    data: str = setting(
+        "random", "random bytes, or where the images come from: auto, digits, noisy-digits, or a folder"
+    )
     rounds: int = setting(5, "rounds of both ways in turn", low=1)
     seconds: float = setting(5.0, "about the time that one round of the kit's training takes", low=0)
     profile: str = setting("", "file for a profile of one training step; empty makes none")
@@ -89,7 +98,20 @@ AUGMENTING = ("augment", "cutout", "jitter", "rotation", "mixup_alpha", "cutmix_
               "skip_easy", "split", "seed")  # fmt: skip
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "explore": ("data", "recipe", *AUGMENTING),
-    "train": ("data", "run", "recipe", "minutes", "pflop", *RULES, "amp", "compile", "gpus", "resume", "max_hours"),
+    "train": (
+        "data",
+        "run",
+        "recipe",
+        "minutes",
+        "pflop",
+        *RULES,
+        "amp",
+        "compile",
+        "gpus",
+        "resume",
+        "max_hours",
+        "track",
+    ),
     "misclassification": ("data", "run", "weights", "other", "amp"),
     "submit": ("data", "run", "weights", "test_file", "tta", "header", "upload", "message", "amp"),
     "ablation": (),
@@ -176,8 +198,24 @@ def check_cell(notebook: str, variables: MutableMapping[str, Any], before: set[s
     settings = check(notebook, values)
     if "amp" in allowed:
         _check_machine(settings.amp)
+    if "track" in allowed:
+        tracker_named(settings.track)
     before.clear()
     return settings
+
+
+def tracker_named(track: str) -> str:
+    """The tracker that `track`, or the variable KIT_TRACK if `track` is empty, asks for; empty for none.
+
+    Raises:
+        KitError: there is no such tracker, or its package is not installed.
+    """
+    name, tracker = ("track", track) if track else (TRACKER, os.environ.get(TRACKER, ""))
+    OTHER_RULES["track"].check(name, tracker)
+    if tracker and find_spec(tracker) is None:
+        install = f"pip install {TRACKERS[tracker]}"
+        raise KitError(f"{name} {tracker} needs a package that is not installed: type `{install}` first")
+    return tracker
 
 
 def _check_machine(amp: str) -> None:

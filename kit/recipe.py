@@ -11,6 +11,7 @@ from kit.augment import AUGMENTATIONS, Augmentations, read_sides, read_words, si
 from kit.errors import KitError
 from kit.model import FORMS, Architecture, parse, sizes
 from kit.rules import REGULARIZATION, Rule, rules_of, setting
+from kit.system.paths import EMBEDDED
 
 OPTIMIZERS = {  # by name, the module of kit/train/ that builds it
     "sgd": "sgd", "nesterov": "sgd", "adam": "adam", "adamw": "adam", "muon": "muon",
@@ -243,4 +244,4 @@ def recipe_named(name: str) -> Recipe:
 
 def default_recipe(data: str) -> str:
     """The row of RECIPES for a data set that is trained on without a recipe's name: digits have a short one."""
-    return data if data == "digits" else "paper"
+    return "digits" if data in EMBEDDED else "paper"

@@ -34,6 +34,7 @@ class Rule:
         open_low, open_high: whether `low` or `high` itself is refused.
         choices: the texts that are allowed; empty allows every text.
         numeric: whether a text may be a number, such as the filter size 5.
+        empty: what an empty text means besides the choices; none means that it is refused.
         none: what the word `none` stands for, if it is one of the setting's words.
         heading: where `--help` shows the setting.
     """
@@ -46,13 +47,14 @@ class Rule:
     open_high: bool = False
     choices: tuple[str, ...] = ()
     numeric: bool = False
+    empty: str = ""
     none: str = ""
     heading: str = TRAINING
 
     def allowed(self) -> str:
         """The allowed values in words."""
         if self.choices:
-            return "one of " + ", ".join(self.choices)
+            return "one of " + ", ".join(self.choices) + (f", or empty for {self.empty}" if self.empty else "")
         kind = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}[self.type]
         low = f" {'above' if self.open_low else 'from'} {self.low:g}" if self.low > -math.inf else ""
         high = f" {'below' if self.open_high else 'to'} {self.high:g}" if self.high < math.inf else ""
@@ -100,7 +102,7 @@ class Rule:
 
     def _in_range(self, value: Any) -> bool:
         if self.choices:
-            return value in self.choices
+            return value in self.choices or (value == "" and bool(self.empty))
         if self.type in (str, bool):
             return True
         above = value > self.low if self.open_low else value >= self.low

@@ -41,7 +41,7 @@ _before = set(globals())  # what comes next are parameters
 # augmentation. An empty text is a value only if the line says what it means.
 
 # %% tags=["parameters"]
-data: str = "auto"  # where the images come from: auto, digits, or a folder
+data: str = "auto"  # where the images come from: auto, digits, noisy-digits, or a folder
 recipe: str = None  # a row of RECIPES (by default paper, digits for digits), whose augmentation is shown
 augment: str = None  # none, or crop reflect shift, flip alternate, autoaugment randaugment trivialaugment, joined by +
 cutout: int = None  # side of the square that Cutout blanks, in pixels, 0 for none

@@ -41,7 +41,7 @@ _before = set(globals())  # what comes next are parameters
 # predictions of the images alone.
 
 # %% tags=["parameters"]
-data: str = "auto"  # where the images come from: auto, digits, or a folder
+data: str = "auto"  # where the images come from: auto, digits, noisy-digits, or a folder
 run: str = ""  # a run folder under runs/, or several joined by commas to average, by default the one started last
 weights: str = "last"  # the epoch whose weights predict: last or best
 test_file: str = "auto"  # the test file of the competition, auto to look where the images are

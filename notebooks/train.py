@@ -42,7 +42,7 @@ _before = set(globals())  # what comes next are parameters
 # augmentation. An empty text is a value only if the line says what it means.
 
 # %% tags=["parameters"]
-data: str = "auto"  # where the images come from: auto, digits, or a folder
+data: str = "auto"  # where the images come from: auto, digits, noisy-digits, or a folder
 run: str = ""  # name of the run folder under runs/, by default the name of the recipe
 recipe: str = None  # a row of RECIPES (by default paper, digits for digits), whose settings the values below override
 minutes: float = 0.0  # train about so long: chooses the epochs, and the recipe if none is named, 0 for no such budget
@@ -81,6 +81,7 @@ compile: str = "auto"  # faster kernels: on (made first, in minutes), off, auto 
 gpus: int = 1  # GPUs that share every batch (if two T4s hang at the start, set the variable NCCL_P2P_DISABLE to 1)
 resume: bool = True  # go on from the checkpoint of the run, False to start over
 max_hours: float = 0.0  # stop cleanly after so many hours, 0 for 11.5 on Kaggle and no limit elsewhere
+track: str = ""  # tracker of the course (empty for that of KIT_TRACK, or none): tensorboard, wandb, trackio or mlflow
 
 # %% [markdown]
 # The parameters are checked before any work: a misspelt or impossible one stops here, in the first seconds. A budget
@@ -116,11 +117,12 @@ plots.architecture(summarize(network), f"{settings.recipe.arch}: {parameters:,} 
 # %% [markdown]
 # ## Training
 #
-# One row per epoch. Interrupting the kernel saves everything; running the cell again goes on from there.
+# One row per epoch, and one figure that is redrawn while the network learns. Interrupting the kernel saves everything;
+# running the cell again goes on from there.
 
 # %%
 print(f"{dataset.source}: {len(dataset.train_images):,} training images")
-trained = launch(settings, dataset)
+trained = launch(settings, dataset, [plots.LiveCurves()])
 
 # %% [markdown]
 # ## The paper's three figures

@@ -1,5 +1,6 @@
 """Where CIFAR-10 is looked for, what `digits` is, how training images are divided; and the real images."""
 
+import hashlib
 import os
 import pickle
 import socket
@@ -230,6 +231,16 @@ def test_digits_are_always_divided_alike_and_by_class():
     assert torch.equal(one.test_images, other.test_images)
     shares = one.test_labels.bincount() / torch.from_numpy(load_digits().target).bincount()
     assert ((shares > 0.19) & (shares < 0.21)).all()
+
+
+def test_noisy_digits_are_the_same_digits_and_the_same_bytes_on_every_machine():
+    plain, noisy = load("digits"), load("noisy-digits")
+    assert torch.equal(plain.test_labels, noisy.test_labels)
+    shift = noisy.train_images.float() - plain.train_images.float()
+    assert 20 < shift.abs().mean() < 40  # gray levels of 255
+    digest = hashlib.sha256(noisy.test_images.numpy().tobytes()).hexdigest()
+    assert digest.startswith("baade3b5c70cb530")
+    assert "noise" in noisy.source and "noise" not in plain.source
 
 
 # --- splits ---

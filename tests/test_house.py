@@ -10,7 +10,7 @@ from conftest import ROOT
 KIT = ROOT / "kit"
 ORDER = (  # from the ground up: a room imports rooms before it alone
     "errors", "system", "rules", "lookahead", "data", "augment", "model", "recipe", "views", "parameters", "predict",
-    "run", "train", "analysis", "submission", "pack", "ablation", "plots", "competition", "workflow", "sweep", "bench",
+    "run", "analysis", "ablation", "plots", "train", "submission", "pack", "competition", "workflow", "sweep", "bench",
     "colab", "__main__",
 )  # fmt: skip
 ROOMS = sorted(path.parent.name for path in KIT.glob("*/__init__.py"))

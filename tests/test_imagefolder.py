@@ -15,6 +15,7 @@ from torchvision.datasets import ImageFolder
 from kit.data import imagefolder
 from kit.data.loading import CLASSES
 from kit.errors import KitError
+from kit.system import progress
 
 
 @pytest.fixture
@@ -254,10 +255,14 @@ def test_a_long_read_tells_how_far_it_is(folder, capsys, monkeypatch):
     imagefolder.read(folder)
     assert capsys.readouterr().out == "", "a folder read in a moment needs no line"
     touch(folder)
-    monkeypatch.setattr(imagefolder, "_SECONDS_BETWEEN_LINES", 0.0)
+    for name in ("FIRST_SECONDS", "LINE_SECONDS"):
+        monkeypatch.setattr(progress, name, 0.0)
     monkeypatch.setattr(imagefolder, "_CHUNK", 10)
     imagefolder.read(folder)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"reading {folder}: 10 of 40 images, about ")
-    assert lines[-1].startswith(f"read 40 images from {folder} in ")
+    assert lines[0].startswith(f"... reading {folder}: 10 of 40 images, ")
     assert len(lines) == 4
+    touch(folder)
+    monkeypatch.setenv(progress.QUIET, "1")
+    imagefolder.read(folder)
+    assert capsys.readouterr().out == ""

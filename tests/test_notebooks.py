@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,16 @@ def test_every_executed_notebook_is_kept_with_its_figures(project, demo, noteboo
 
 
 @pytest.mark.slow
+def test_the_train_notebook_keeps_one_figure_of_the_course_however_often_it_was_drawn(project, demo):
+    executed = nbformat.read(project / "runs" / "demo" / "train.ipynb", 4)
+    (cell,) = [cell for cell in executed.cells if "launch(settings" in cell.source]
+    figures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+    assert len(figures) == 1
+    rows = "".join(output.text for output in cell.outputs if output.output_type == "stream")
+    assert " 1/" in rows and "going on" not in rows
+
+
+@pytest.mark.slow
 def test_the_demo_leaves_a_page_of_its_run_and_one_of_all_runs(project, demo):
     report = project / "runs" / "demo" / "report.html"
     assert f"to read or hand in: {report}" in demo.stdout
@@ -99,7 +110,7 @@ def run_from_the_top_again(path):
 def test_nbval_passes_on_prepared_copies_and_cells_run_again(project, demo, command):
     given = {"train": SECONDS | {"run": "nbval"}, "explore": {"data": "digits", "recipe": "digits"}}
     for notebook in ("misclassification", "submit"):
-        given[notebook] = {"data": "digits", "run": "demo"}
+        given[notebook] = {"data": "noisy-digits", "run": "demo"}
     given["misclassification"]["other"] = "demo"
     given["submit"]["run"] = "demo,nbval"  # averaged
     copies = []
@@ -206,7 +217,8 @@ def test_kit_run_says_where_the_csv_is(monkeypatch, capsys, digits_run, tmp_path
     test_file = tmp_path / "cifar_test_nolabel.pkl"
     monkeypatch.setattr(workflow, "execute_all", lambda *_: None)
     monkeypatch.setattr(workflow, "find_test_file", lambda *_: test_file if there else None)
-    workflow.run_notebooks({"data": "digits", "recipe": "digits", "run": str(digits_run.folder)})
+    folder = shutil.copytree(digits_run.folder, tmp_path / "digits")  # the pages are written into it
+    workflow.run_notebooks({"data": "digits", "recipe": "digits", "run": str(folder)})
     told = capsys.readouterr().out
     assert (str(Path("submissions") / "digits.csv") in told) == there
     assert ("no CSV: the competition's test file was not found" in told) != there

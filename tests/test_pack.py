@@ -69,6 +69,20 @@ def test_its_own_kit_makes_the_same_csv_in_an_empty_folder(handed_in, tmp_path):
     assert "digits.csv: the same, byte for byte" in done.stdout
 
 
+@pytest.mark.slow
+def test_its_train_entry_point_trains_the_run_again(handed_in, tmp_path):
+    archive.unpack(handed_in[0], tmp_path)
+    command = [sys.executable, "train.py", "--data", "digits"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    packed, trained = Run(tmp_path / "runs" / "digits"), Run(tmp_path / "trained" / "digits")
+    assert trained.recipe == packed.recipe
+    assert trained.history["train_loss"].tolist() == pytest.approx(packed.history["train_loss"].tolist(), rel=1e-3)
+    assert "final accuracy" in done.stdout
+    done = subprocess.run([*command[:2], "--data", "noisy"], cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 1 and done.stderr.startswith("error: noisy does not exist; ")
+
+
 @pytest.mark.parametrize("name", ["runs/digits/model.safetensors", "kit/predict.py", "submissions/digits.csv"])
 def test_a_file_that_was_changed_is_named_before_anything_runs(handed_in, tmp_path, monkeypatch, name):
     made, test_file = handed_in

@@ -1,7 +1,10 @@
 """Progress of long work: rarely where nobody watches, a bar where somebody does, nothing when silenced."""
 
+import time
+
 import torch
 
+from kit.competition import waiting
 from kit.system import progress
 from kit.train.learner import Learner
 from kit.train.watch import LateTotals
@@ -65,6 +68,46 @@ def test_a_terminal_gets_one_bar_that_leaves_nothing_behind(monkeypatch, capsys)
     Clock(monkeypatch).work(5, note="note")
     out, err = capsys.readouterr()
     assert out == "" and "work" in err and "note" in err and err.endswith("\r")
+
+
+RUNS = ["one: 1 of 3 epochs", "two: no epoch yet"]
+
+
+def test_a_board_prints_a_line_for_every_work_at_most_every_thirty_seconds(monkeypatch, capsys):
+    clock, asked = Clock(monkeypatch), []
+    with progress.Board() as board:
+        for _ in range(90):
+            clock.now += 1
+            board.show(lambda: asked.append(1) or RUNS)
+    assert capsys.readouterr().out.splitlines() == [f"... {run}" for run in RUNS] * 3 and len(asked) == 3
+    monkeypatch.setenv(progress.QUIET, "1")
+    with progress.Board() as board:
+        clock.now += 100
+        board.show(lambda: RUNS)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_board_stands_in_one_place_of_a_terminal_below_what_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    clock = Clock(monkeypatch)
+    with progress.Board() as board:
+        for _ in range(2):
+            clock.now += 1
+            board.show(lambda: RUNS)
+        progress.say("one: 95 %")
+        assert capsys.readouterr() == ("one: 95 %\n", f"{RUNS[0]}\n{RUNS[1]}\n\x1b[2A\x1b[J" * 2)
+        clock.now += 1
+        board.show(lambda: ["x" * 500])
+    assert len(capsys.readouterr().err.split("\n")[0]) < 500
+
+
+def test_a_call_to_kaggle_that_waits_tells_of_it_unless_silenced(monkeypatch, capsys):
+    monkeypatch.setattr(waiting, "SAY_EVERY", 0.0)
+    waiting.patiently(lambda: time.sleep(0.3))
+    assert capsys.readouterr().err.startswith("waiting for Kaggle: 0 s\n")
+    monkeypatch.setenv(progress.QUIET, "1")
+    waiting.patiently(lambda: time.sleep(0.3))
+    assert capsys.readouterr().err == ""
 
 
 def test_over_hands_on_every_item_and_closes_when_left_early():

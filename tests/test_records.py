@@ -103,6 +103,13 @@ def test_scales_images_and_splits_are_kept_apart(tmp_path):
     assert sum("42,000 images, validated on 10,000 (holdout split)" in words for words in found) == 1
 
 
+def test_digits_with_noise_are_other_images(tmp_path):
+    runs = [make_run(tmp_path, name, PAPER, 60, classes=DIGITS) for name in ("plain", "noisy")]
+    source = "scikit-learn's handwritten digits, enlarged to 32x32, with noise"
+    runs[1].config_path.write_text(json.dumps(runs[1].config | {"data": source}))
+    assert [data_of(run).kind for run in runs] == ["handwritten digits", "handwritten digits with noise"]
+
+
 def test_dropped_last_batches_are_no_other_images(tmp_path):
     """54 batches of 768 are 41,472 of 42,000 images, 164 of 256 are 41,984: by the history they would be two kinds."""
     runs = [make_run(tmp_path, f"batch-{size}", PAPER.replace(epochs=2, batch_size=size, split="holdout"))

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import pandas as pd
 import pytest
 import torch
+from made_up_runs import SMALL, make_run
 from safetensors.torch import load_file
 
 from kit.data.loading import split
@@ -161,3 +162,10 @@ def test_a_name_that_no_file_system_takes_is_one_sentence(tmp_path):
     assert Run("x" * 200).name == "x" * 200
     with pytest.raises(KitError, match="the name is too long; choose a shorter one"):
         files.write_text(tmp_path / ("x" * 300), "")
+
+
+def test_a_run_that_goes_on_before_its_first_epoch_ended_has_an_empty_history(tmp_path):
+    run = make_run(tmp_path, "one", SMALL)
+    run.metrics_path.unlink()
+    run.save_history([])
+    assert run.history.empty and run.summary().startswith("unfinished: 0 of 2 epochs")

@@ -23,6 +23,7 @@ from kit.recipe import RECIPES
 from kit.run import Run
 from kit.sweep import jobs, local
 from kit.sweep import running as sweep
+from kit.system import progress
 from kit.system.interrupt import StopRequest
 
 workspace, on_a_cpu = planned_trials.workspace, planned_trials.on_a_cpu
@@ -87,6 +88,18 @@ def test_a_deadline_hides_no_failure(workspace, programs, monkeypatch, capsys):
     assert lines[-2].startswith("failed: paper-") and lines[-2].endswith("-seed1: the loss is not a number")
     assert lines[-1].startswith("stopped by max_hours 1: 0 of 2 runs finished")
     assert any("mean %" in line for line in lines)
+
+
+def test_a_sweep_tells_how_far_every_run_at_work_is(programs, capsys, monkeypatch):
+    (trial,) = plan("--rows", "sgd", "--data", "digits", "--epochs", "3").trials
+    programs["sgd"] = finishes(trial, then="print('... epoch 1/3: 4 of 11 steps, run 0:01:00 left', flush=True)\n"
+                                           "import time; time.sleep(0.5)")  # fmt: skip
+    for name in ("FIRST_SECONDS", "LINE_SECONDS"):
+        monkeypatch.setattr(progress, name, 0.0)
+    assert main(["sweep", "--rows", "sgd", "--data", "digits", "--epochs", "3"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"... {trial.name}: ")]
+    history = len(trial.run.history)
+    assert f"... {trial.name}: {history} of 3 epochs" in lines[-1]
 
 
 def test_a_notebook_that_fails_after_its_training_is_a_failure(programs, capsys):

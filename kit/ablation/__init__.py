@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         data_of,
         differences_in_recipe,
         finished_runs,
+        kept_course,
         mark,
         recipe_of,
         settings_of,

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from kit.ablation.experiments import TABLES, Table, at_scale
 from kit.data import CLASSES
 from kit.errors import KitError
@@ -108,6 +110,21 @@ def finished_runs(*folders: Path) -> list[Run]:
     return list({(run.name, identity_of(run)): run for run in found}.values())
 
 
+def kept_course(run: Run, folder: Path = RESULTS) -> tuple[pd.DataFrame, int] | None:
+    """The mean history of the kept records of a run's recipe, of any seed, and how many they are; None without any.
+
+    The run may be unfinished. Its classes and the number of its images have to be those of the record.
+    """
+    wanted = _apart_from_seed(run)
+    records = [kept for kept in readable(all_runs(folder)) if "way" not in kept.config]
+    histories = [kept.history for kept in records if kept.finished and _apart_from_seed(kept) == wanted]
+    return (pd.concat(histories).groupby("epoch", as_index=False).mean(), len(histories)) if histories else None
+
+
+def _apart_from_seed(run: Run) -> dict[str, Any]:
+    return settings_of(run) | {"seed": None, "classes": run.config["classes"], "images": run.config["images"]}
+
+
 def recipe_of(run: Run) -> Recipe | None:
     """The run's recipe, with today's defaults for settings that its record lacks.
 
@@ -179,7 +196,8 @@ def mark(run: Run, row: str, epochs: int, arch_scale: float) -> None:
 def data_of(run: Run) -> Images:
     """The images that trained and validated a run."""
     classes, figures = tuple(run.config["classes"]), run.metrics
-    known = {CLASSES: "CIFAR-10", tuple(map(str, range(10))): "handwritten digits"}
+    noise = " with noise" if "noise" in run.config.get("data", "") else ""
+    known = {CLASSES: "CIFAR-10", tuple(map(str, range(10))): f"handwritten digits{noise}"}
     kind = known.get(classes, f"{len(classes)} classes, {classes[0]} first")
     return Images(kind, figures["training_images"], figures["validation_images"], figures["split"])
 

@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import functional as transforms
 from kit.analysis.answers import Answers
 from kit.analysis.calibration import wilson
 from kit.predict import predict
+from kit.system.progress import over
 
 Change = Callable[[Tensor, float, torch.Generator], Tensor]
 
@@ -121,12 +122,12 @@ def answers_under(
         labels: int64 (N,).
         **options: as for `kit.predict.predict`.
     """
+    changes = [(shift, strength) for shift in shifts for strength in shift.strengths]
     return {
         (shift.name, shift.unit.format(strength)): Answers(
             predict(model, shift.apply(images, strength), **options), labels, classes
         )
-        for shift in shifts
-        for strength in shift.strengths
+        for shift, strength in over(changes, "predicting changed images", "changes")
     }
 
 

@@ -9,6 +9,8 @@ from typing import Any, TextIO, TypeVar
 
 import requests
 
+from kit.system.progress import quiet
+
 PATIENCE = 30.0  # seconds without any sign of progress, after which a call is given up
 LONG_PATIENCE = 120.0  # seconds for a call that changes something at Kaggle, and is not repeated
 SAY_EVERY = 10.0  # seconds between two lines that tell of the waiting
@@ -70,7 +72,7 @@ def patiently(
                 seen, moved = done, now
             if now - moved > patience:
                 raise requests.Timeout(f"nothing came for {patience:.0f} s")
-            if now - said >= SAY_EVERY:
+            if now - said >= SAY_EVERY and not quiet():
                 arrived = f", {seen / 1e6:.1f} MB so far" if seen else ""
                 print(f"waiting for Kaggle: {now - began:.0f} s{arrived}", file=screen, flush=True)
                 said = now

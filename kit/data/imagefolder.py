@@ -5,10 +5,8 @@ import json
 import os
 import stat
 import threading
-import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +19,7 @@ from torch import Tensor
 from kit.data import classnames, imagecache
 from kit.data.dataset import Dataset
 from kit.errors import KitError
+from kit.system.progress import Progress
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -33,7 +32,6 @@ _PARTS = ("train", "test")
 _MODES = ("RGB", "RGBA", "L", "P")  # eight bits per channel; Pillow would clip or invert others without a warning
 _CHUNK = 500
 _THREADS = 8
-_SECONDS_BETWEEN_LINES = 3.0
 
 
 class _File(NamedTuple):
@@ -196,7 +194,9 @@ def _decode(paths: list[str], folder: Path, resize: bool) -> Tensor:
     # that import torch takes longer than two cores save.
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        _tell_progress(pool.map(decode_chunk, chunks), len(paths), folder)
+        with Progress(f"reading {_shown(folder)}", len(paths), "images") as work:
+            for count in pool.map(decode_chunk, chunks):
+                work.advance(count)
     finally:
         pool.shutdown(cancel_futures=True)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
@@ -232,18 +232,3 @@ def _check_form(image: Image.Image, path: str, resize: bool) -> None:
         raise KitError(f"{path} is {size} pixels; make it smaller, at most {_LARGEST_SIDE} pixels per side")
     if image.mode not in _MODES:
         raise KitError(f"{path} has the pixel mode {image.mode}; save it as 8-bit RGB or grayscale")
-
-
-def _tell_progress(done: Iterable[int], total: int, folder: Path) -> None:
-    """Wait for the chunks and print a line every few seconds; if all is read sooner, print nothing."""
-    start = told = time.monotonic()
-    count = 0
-    for size in done:
-        count += size
-        now = time.monotonic()
-        if now - told >= _SECONDS_BETWEEN_LINES and count < total:
-            told = now
-            left = (now - start) / count * (total - count)
-            print(f"reading {_shown(folder)}: {count:,} of {total:,} images, about {left:.0f} s left", flush=True)
-    if told > start:
-        print(f"read {total:,} images from {_shown(folder)} in {time.monotonic() - start:.0f} s", flush=True)

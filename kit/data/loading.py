@@ -15,8 +15,10 @@ from torchvision.datasets import CIFAR10
 from kit.data import imagefolder, official, places
 from kit.data.classnames import CLASSES, DIGITS
 from kit.data.dataset import Dataset
+from kit.data.digits import digits
 from kit.data.testfile import CompetitionTest, find_competition_test, load_competition_test, write_competition_test
 from kit.errors import KitError
+from kit.system.paths import EMBEDDED
 
 __all__ = [
     "CLASSES",
@@ -60,14 +62,15 @@ def load(source: str | Path = "auto") -> Dataset:
 
     Args:
         source: `auto` looks at $CIFAR10_DIR, Kaggle's mounts and ./data, and then downloads CIFAR-10 to ./data;
-            `digits` is scikit-learn's handwritten digits; anything else is a folder, or the official tar.gz.
+            `digits` is scikit-learn's handwritten digits, and `noisy-digits` the same with noise; anything else is a
+            folder, or the official tar.gz.
             `resize:FOLDER` scales the images of a folder to 32x32 pixels.
 
     Raises:
         KitError: there is nothing usable, or the images are not 32x32 pixels and `resize:` is missing.
     """
-    if source == "digits":
-        return _digits()
+    if source in EMBEDDED:
+        return _digits(noisy=source == "noisy-digits")
     place, resize = places.place_of(source)
     found = (places.find_dataset() or _download(places.local_data())) if place == "auto" else _found(Path(place))
     return imagefolder.read(found, resize) if imagefolder.holds_images(found) else official.read(found)
@@ -79,7 +82,7 @@ def classes_of(source: str | Path = "auto") -> tuple[str, ...]:
     Raises:
         KitError: there is nothing usable.
     """
-    if source == "digits":
+    if source in EMBEDDED:
         return DIGITS
     place, _ = places.place_of(source)
     found = places.find_dataset() if place == "auto" else _found(Path(place))
@@ -91,7 +94,7 @@ def _found(place: Path) -> Path:
     found = places.find_form(place)
     if found is None:
         state = "holds no CIFAR-10" if place.is_dir() else "does not exist"
-        raise KitError(f"{place} {state}; pass a folder with {places.FORMS}, or auto, or digits")
+        raise KitError(f"{place} {state}; pass a folder with {places.FORMS}, or auto, or digits, or noisy-digits")
     return found
 
 
@@ -135,17 +138,10 @@ def _stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
     return (~held).nonzero().squeeze(1), held.nonzero().squeeze(1)
 
 
-def _digits() -> Dataset:
-    """scikit-learn's 1,797 digits of 8x8 pixels and 17 gray levels, enlarged to 32x32 RGB."""
-    from sklearn.datasets import load_digits  # takes a second, and only this source needs it
-
-    digits = load_digits()
-    small = torch.from_numpy(digits.images).float().unsqueeze(1) * (255 / 16)
-    large = torch.nn.functional.interpolate(small, size=(32, 32), mode="bilinear", align_corners=False)
-    images = large.round().to(torch.uint8).expand(-1, 3, -1, -1).contiguous()
-    labels = torch.from_numpy(digits.target).long()
+def _digits(noisy: bool) -> Dataset:
+    images, labels = digits(noisy)
     train, test = _stratified(labels, _DIGITS_TEST_FRACTION, seed=0)
-    source = "scikit-learn's handwritten digits, enlarged to 32x32"
+    source = f"scikit-learn's handwritten digits, enlarged to 32x32{', with noise' if noisy else ''}"
     return Dataset(images[train], labels[train], images[test], labels[test], DIGITS, source)
 
 

@@ -59,7 +59,7 @@ def train_again(folder: str | Path | None = None, data: str | None = None) -> li
     from kit.train import train
 
     folder = Path(folder or ".").resolve()
-    dataset = load(data or _option("data", "where the images come from: auto, digits, or a folder"))
+    dataset = load(data or _option("data", "where the images come from: auto, digits, noisy-digits, or a folder"))
     trained = []
     for name in read_json(folder / "manifest.json")["runs"]:
         packed = Run(folder / "runs" / name)

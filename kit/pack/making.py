@@ -22,10 +22,14 @@ _OF_A_RUN = ("config.json", "history.csv", "metrics.json", "model.safetensors", 
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that the same files make the same zip
 _SCRIPT = '''"""{about}"""
 
+from kit.errors import KitError
 from kit.pack import {name}
 
 if __name__ == "__main__":
-    {name}()
+    try:
+        {name}()
+    except KitError as error:
+        raise SystemExit(f"error: {{error}}") from None
 '''
 _README = """# {title}
 

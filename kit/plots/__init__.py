@@ -11,6 +11,7 @@ from kit.system.door import door
 if TYPE_CHECKING:
     from kit.plots.ablation import accuracy_gaps, table_curves
     from kit.plots.arithmetic import frontier
+    from kit.plots.live import LiveCurves, course
     from kit.plots.mistakes import (
         class_measures,
         comparison,

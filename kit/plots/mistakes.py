@@ -78,6 +78,7 @@ def class_measures(answers: Answers) -> Figure:
         axes.set_axisbelow(True)
         axes.set(title=f"{measure}: share {meaning}", xlabel=measure)
         axes.xaxis.set_major_locator(MaxNLocator(4))
+    grid[0].set_ylabel("class")
     return figure
 
 

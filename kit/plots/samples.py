@@ -131,7 +131,7 @@ def class_counts(counts: Mapping[str, int], expected: float | None = None, title
     axes.set_ylim(0, 1.2 * max(*values, expected or 0, 1))
     low, high = min(values), max(values)
     spread = f"{high:,.0f} each" if low == high else f"{low:,.0f} to {high:,.0f}"
-    axes.set(ylabel="images")
+    axes.set(xlabel="class", ylabel="images")
     axes.set_title(wrapped(f"{title}: {spread}" if title else spread, 6.6))
     return figure
 

@@ -246,9 +246,12 @@ class Run:
         checkpoint.before(self.checkpoint_path).unlink(missing_ok=True)
 
     def save_history(self, rows: Iterable[dict[str, float]]) -> None:
-        """Write the rows of all epochs so far."""
+        """Write the rows of all epochs so far; before the first epoch has ended there is no file."""
         rows, text = list(rows), io.StringIO()
-        names = list(rows[-1]) if rows else []  # the first ones may be of a version that wrote fewer
+        if not rows:
+            self.history_path.unlink(missing_ok=True)
+            return
+        names = list(rows[-1])  # the first ones may be of a version that wrote fewer
         writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -269,7 +272,7 @@ class Run:
     def clear(self) -> None:
         """Remove the files of an earlier training, so that the run starts over."""
         self.drop_earlier_checkpoint()
-        for name in (*WEIGHTS.values(), "history.csv", "metrics.json", "checkpoint.pt", "config.json"):
+        for name in (*WEIGHTS.values(), "history.csv", "metrics.json", "checkpoint.pt", "config.json", "tracker.json"):
             (self.folder / name).unlink(missing_ok=True)
 
 

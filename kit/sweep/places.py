@@ -70,7 +70,8 @@ Began = Callable[[Job, str], None]
 Ended = Callable[[Job, str | None], None]
 
 
-def run_jobs(jobs: Sequence[Job], engine: Engine, stop: StopRequest, began: Began, ended: Ended) -> None:
+def run_jobs(jobs: Sequence[Job], engine: Engine, stop: StopRequest, began: Began, ended: Ended,
+             working: Callable[[], None] = lambda: None) -> None:  # fmt: skip
     """Run all jobs on the engine; a stop asks those at work to save, and waits until they have.
 
     Args:
@@ -79,6 +80,7 @@ def run_jobs(jobs: Sequence[Job], engine: Engine, stop: StopRequest, began: Bega
         stop: asked between polls; nothing is started any more once it has a reason.
         began: told of every start, with its place in words.
         ended: told of every end, with the reason if it failed.
+        working: called at every poll.
     """
     waiting, works, told, asked = list(jobs), list[Work](), set[str](), False
     try:
@@ -92,6 +94,7 @@ def run_jobs(jobs: Sequence[Job], engine: Engine, stop: StopRequest, began: Bega
                 for work in works:
                     work.stop()
             time.sleep(engine.poll_seconds)
+            working()
             _tell_starts(works, told, began)
             for work in [each for each in works if each.state() is State.ENDED]:
                 works.remove(work)

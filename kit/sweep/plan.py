@@ -26,6 +26,7 @@ from kit.rules import Rule
 from kit.run import Run
 from kit.sweep.command import SHARED
 from kit.sweep.engines import check_place, slurm_options
+from kit.system.paths import EMBEDDED
 
 _ELSEWHERE = {
     "gpus": "a sweep gives every run one GPU: leave --gpus out (--jobs says how many runs at once)",
@@ -234,7 +235,7 @@ def _trial(
         f"{epochs}epoch{'s' * (epochs != 1)}" if recipe.epochs != RECIPES[row].epochs else "",
         f"x{scale:g}" if scale != 1 else "",
         recipe.split if recipe.split != RECIPES[row].split else "",
-        settings.data if settings.data == "digits" else "",
+        settings.data if settings.data in EMBEDDED else "",
         settings.amp if settings.amp != "auto" else "",
     ]
     length = epochs or (PAPER.epochs if is_about_epochs(row) else recipe.epochs)

@@ -2,13 +2,19 @@
 
 import statistics
 import time
+from contextlib import suppress
 from datetime import timedelta
 
+import pandas as pd
+
 from kit.errors import KitError
-from kit.sweep.jobs import Job
+from kit.sweep.jobs import LOG, Job
 from kit.sweep.keeping import keep_record
 from kit.sweep.plan import Sweep, Trial
 from kit.system.interrupt import StopRequest
+from kit.system.progress import say
+
+_TAIL = 4000  # characters of a log that hold its last lines
 
 
 class Progress:
@@ -49,7 +55,7 @@ class Progress:
         """Say that a run starts, and where."""
         self._waiting.discard(job.name)
         self._began[job.name] = time.monotonic()
-        print(f"{job.name}: started{f' on {where}' if where else ''}", flush=True)
+        say(f"{job.name}: started{f' on {where}' if where else ''}")
 
     def ended(self, job: Job, failure: str | None) -> None:
         """Say how a run ended, how many are left, and about how long those take."""
@@ -63,7 +69,11 @@ class Progress:
             self.failures.setdefault(job.name, failure)
             outcome = f"{outcome}{', then ' if outcome else ''}failed: {failure}"
         outcome = outcome or f"stopped after {len(trial.run.history)} of {trial.recipe.epochs} epochs"
-        print(f"{job.name}: {outcome}, {seconds / 60:.1f} min; {self._left()}", flush=True)
+        say(f"{job.name}: {outcome}, {seconds / 60:.1f} min; {self._left()}")
+
+    def states(self) -> list[str]:
+        """How far every run at work is, one line each."""
+        return [_state(self._trials[name]) for name in self._began]
 
     def _finish(self, trial: Trial) -> None:
         """Let the record of a finished run say its row and scale, and keep the record if that is asked for."""
@@ -98,3 +108,18 @@ class Progress:
             pace = statistics.fmean(paces.get(trial.experiment.row, [usual]))
             total += max(pace * trial.recipe.epochs - (now - self._began.get(name, now)), 0)
         return total / min(self.places, max(len(self._waiting | set(self._began)), 1))
+
+
+def _state(trial: Trial) -> str:
+    """How far a run at work is: its epochs, and what its training said last about the epoch at work."""
+    run, epochs = trial.run, trial.recipe.epochs
+    try:
+        history = run.history
+    except KitError:  # damaged: the training says so
+        history = pd.DataFrame()
+    last = f", {history['validation_accuracy'].iloc[-1]:.2f} %" if len(history) else ""
+    with suppress(OSError):
+        lines = (run.folder / LOG).read_text(errors="replace")[-_TAIL:].splitlines()
+        told = [line.removeprefix("... ") for line in lines if line.startswith(f"... epoch {len(history) + 1}/")]
+        last += f"; {told[-1]}" if told else ""
+    return f"{trial.name}: {len(history)} of {epochs} epochs{last}"

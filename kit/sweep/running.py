@@ -16,7 +16,9 @@ from kit.sweep.places import run_jobs
 from kit.sweep.plan import Sweep, planned
 from kit.sweep.progress import Progress
 from kit.system.interrupt import Stopped, StopRequest
+from kit.system.paths import EMBEDDED
 from kit.system.precision import precision
+from kit.system.progress import Board
 from kit.workflow import notebook_path
 
 
@@ -61,10 +63,10 @@ def train_all(sweep: Sweep, keep: bool) -> None:
         load(sweep.settings.data)  # once for all: what is missing is told, downloaded or decoded before they start
     place = sweep.place if sweep.unfinished else LOCAL  # nothing to do needs no cluster
     engine = open_engine(place, sweep.jobs, sweep.slurm, gpus)
-    with closing(engine), StopRequest(sweep.settings.hours) as stop:
+    with closing(engine), StopRequest(sweep.settings.hours) as stop, Board() as board:
         progress = Progress(sweep, engine.at_once, stop, keep)
         print(progress.beginning(engine.beginning()), flush=True)
-        run_jobs(progress.jobs(), engine, stop, progress.began, progress.ended)
+        run_jobs(progress.jobs(), engine, stop, progress.began, progress.ended, lambda: board.show(progress.states))
     print(table_in_words(sweep))
     for name, reason in progress.failures.items():
         print(f"failed: {name}: {reason}")
@@ -117,7 +119,7 @@ def push(sweep: Sweep, competition: str | None, dry_run: bool) -> None:
     from kit import competition as kaggle
 
     settings, unfinished = sweep.settings, sweep.unfinished
-    if settings.data not in ("auto", "digits"):
+    if settings.data not in ("auto", *EMBEDDED):
         raise KitError(f"a kernel does not see data {settings.data!r} of this machine: leave --data out")
     if conflicts := list(sweep.conflicts.values()):
         raise KitError(conflicts[0])

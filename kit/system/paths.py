@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]  # the checkout, or the folder that kit/ was copied into
 KAGGLE_INPUT = Path("/kaggle/input")
+EMBEDDED = ("digits", "noisy-digits")  # images that lie nowhere: scikit-learn brings them
 
 
 def workspace() -> Path:

@@ -4,13 +4,14 @@
 - Everywhere else (papermill, CI, Kaggle's batch kernels, output into a file): a plain line, the first after 10 s, then
   at most every 30 s; other lines that go through `say` count as well.
 
-KIT_QUIET=1 silences both. Only the outermost of nested works is shown.
+KIT_QUIET=1 silences both. Only the outermost of nested works is shown. `Board` shows works of several processes.
 """
 
 import os
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ BAR_SECONDS = 0.5
 Item = TypeVar("Item")
 Note = str | Callable[[], str]
 _open: list["Progress"] = []
+_boards: list["Board"] = []
 _last_line = -LINE_SECONDS  # when this process last printed a line, by time.monotonic()
 
 
@@ -97,10 +99,56 @@ def over(items: Iterable[Item], title: str, unit: str, total: int | None = None)
             work.advance()
 
 
+class Board:
+    """One line for each of several works that go on side by side; a context manager.
+
+    A terminal shows the lines in one place, at most twice a second. Elsewhere they are printed, at most every 30 s.
+    """
+
+    def __init__(self) -> None:
+        self._drawn = 0  # lines that stand in the terminal
+        self._terminal = sys.stderr.isatty() and not in_kernel()
+        self._due = time.monotonic() + (BAR_SECONDS if self._terminal else FIRST_SECONDS)
+
+    def __enter__(self) -> "Board":
+        _boards.append(self)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        _boards.remove(self)
+        self.erase()
+
+    def show(self, lines: Callable[[], Sequence[str]]) -> None:
+        """Show the lines if it is time to; the function is called only then."""
+        now = time.monotonic()
+        if quiet() or now < self._due:
+            return
+        if self._terminal:
+            self.erase()
+            width = shutil.get_terminal_size().columns - 1  # a longer line would break into two
+            texts = [line[:width] for line in lines()]
+            sys.stderr.write("".join(f"{text}\n" for text in texts))
+            sys.stderr.flush()
+            self._drawn, self._due = len(texts), now + BAR_SECONDS
+        elif now >= _last_line + LINE_SECONDS:
+            for line in lines():
+                say(f"... {line}")
+            self._due = now + LINE_SECONDS
+
+    def erase(self) -> None:
+        """Take the lines out of the terminal; the next `show` puts them back."""
+        if self._drawn:
+            sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")  # up, and clear what is below
+            sys.stderr.flush()
+            self._drawn = 0
+
+
 def say(text: str) -> None:
     """Print a line at once, above the bar if there is one."""
     global _last_line
     _last_line = time.monotonic()
+    for board in _boards:
+        board.erase()
     if _open and isinstance(bar := _open[0]._display, _Bar) and bar.drawn:
         bar.drawn.write(text)
     else:
@@ -119,7 +167,7 @@ def quiet() -> bool:
 
 def in_open_notebook() -> bool:
     """Whether this is the kernel of a notebook that somebody has open: Jupyter, VS Code, Colab or Kaggle's editor."""
-    if not _in_kernel():
+    if not in_kernel():
         return False
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return bool(
@@ -130,7 +178,7 @@ def in_open_notebook() -> bool:
     )
 
 
-def _in_kernel() -> bool:
+def in_kernel() -> bool:
     """Whether this process is a notebook's kernel, which importing ipykernel alone does not make it."""
     module = sys.modules.get("ipykernel.kernelapp")
     return module is not None and module.IPKernelApp.initialized()
@@ -139,7 +187,7 @@ def _in_kernel() -> bool:
 def _display(work: Progress) -> "_Bar | _Lines | None":
     if _open or quiet():
         return None
-    if in_open_notebook() or (not _in_kernel() and sys.stderr.isatty()):
+    if in_open_notebook() or (not in_kernel() and sys.stderr.isatty()):
         return _Bar(work)
     return _Lines(work)
 

@@ -2,7 +2,7 @@
 
 In: a `Recipe`, a `Dataset` and a `Run`. Out: the run folder with weights, history and metrics.
 `python -m kit.train` is the entry for torchrun.
-May import: augment, data, errors, lookahead, model, parameters, predict, recipe, run, system.
+May import: augment, data, errors, lookahead, model, parameters, plots, predict, recipe, run, system.
 """
 
 from kit.train.batches import CHUNK_IMAGES, Batches

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
         dataset = load(settings.data)
         settings = fit_to_budget(settings, dataset)
         run = train(settings.recipe, dataset, Run(settings.run), amp=settings.amp, compile=settings.compile,
-                    resume=settings.resume, max_hours=settings.hours)  # fmt: skip
+                    resume=settings.resume, max_hours=settings.hours, track=settings.track)  # fmt: skip
         if int(os.environ.get("RANK", 0)) == 0:
             print(run.folder, run.summary(), sep="\n")
     except KitError as error:

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 
 import torch
 
@@ -12,13 +14,19 @@ from kit.parameters import Settings, as_arguments
 from kit.run import Run
 from kit.system.interrupt import Stopped, StopRequest
 from kit.system.machine import environment_of_child
+from kit.train.followers import Follower, Followers
 from kit.train.loop import train
 
 POLL_SECONDS = 0.5  # longest time until a signal is passed on
 
 
-def launch(settings: Settings, dataset: Dataset) -> Run:
+def launch(settings: Settings, dataset: Dataset, followers: Sequence[Follower] = ()) -> Run:
     """Train with these settings and return the run.
+
+    Args:
+        settings: of the train notebook.
+        dataset: images and labels.
+        followers: who is told of every epoch.
 
     Raises:
         KitError: the machine has fewer GPUs than `gpus`, or one of the processes failed.
@@ -27,12 +35,29 @@ def launch(settings: Settings, dataset: Dataset) -> Run:
     run = Run(settings.run)
     if settings.gpus == 1:
         return train(settings.recipe, dataset, run, amp=settings.amp, compile=settings.compile,
-                     resume=settings.resume, max_hours=settings.hours)  # fmt: skip
+                     resume=settings.resume, max_hours=settings.hours, track=settings.track,
+                     followers=followers)  # fmt: skip
     if settings.gpus > torch.cuda.device_count():
         most = max(torch.cuda.device_count(), 1)
         raise KitError(f"gpus has to be at most {most} on this machine, not {settings.gpus}")
-    run_and_print(torchrun(settings.gpus, as_arguments(settings, "train")))
+    with Followers(followers, run) as following:
+        run_and_print(torchrun(settings.gpus, as_arguments(settings, "train")), _Epochs(run, following).look)
     return Run.load(run.folder)
+
+
+class _Epochs:
+    """Sees the epochs of a training in other processes end, by its history.csv."""
+
+    def __init__(self, run: Run, following: Followers):
+        self._path, self._following, self._seen = run.history_path, following, 0.0
+
+    def look(self) -> None:
+        """Tell those who follow if there is a new row."""
+        with suppress(OSError):  # not there yet
+            changed = self._path.stat().st_mtime
+            if changed != self._seen:
+                self._seen = changed
+                self._following.epoch()
 
 
 def torchrun(processes: int, arguments: list[str]) -> list[str]:
@@ -44,8 +69,8 @@ def torchrun(processes: int, arguments: list[str]) -> list[str]:
     return [*start, "-m", "--", "kit.train", *arguments]
 
 
-def run_and_print(command: list[str]) -> None:
-    """Run `command` and print its lines as they come.
+def run_and_print(command: list[str], look: Callable[[], None] = lambda: None) -> None:
+    """Run `command`, print its lines as they come, and call `look` twice a second.
 
     SIGTERM and SIGINT ask the command to save and end; this function then waits for its end. The command runs in its
     own
@@ -60,6 +85,7 @@ def run_and_print(command: list[str]) -> None:
     with ThreadPoolExecutor(1) as reader, StopRequest() as stop:
         lines = reader.submit(_print_lines, process)
         while not wait([lines], timeout=POLL_SECONDS).done:
+            look()
             if stop.signum is not None:
                 process.terminate()
                 wait([lines])

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from kit.augment import MEAN, STD
 from kit.data import Dataset, Split, split
 from kit.errors import KitError
 from kit.model import check_budget, count_parameters, draft
+from kit.parameters import tracker_named
 from kit.predict import predict
 from kit.recipe import Recipe
 from kit.run import Run, describe_machine
@@ -22,10 +24,12 @@ from kit.system.precision import default_device, precision
 from kit.train.arithmetic import pflop_of_epochs
 from kit.train.batches import Batches
 from kit.train.distributed import joined_world
+from kit.train.followers import Follower, Followers
 from kit.train.learner import Learner
 from kit.train.log import RunLog
 from kit.train.mending import clear_damages, damages, has_readable_config, rebuild_weights
 from kit.train.selection import Selection
+from kit.train.trackers.tracking import Tracking
 from kit.train.watch import watched
 
 CHECKPOINT_SECONDS = 120.0  # the most that a killed run loses
@@ -36,7 +40,8 @@ AGREE_STEPS = 16  # steps after which processes that train together agree whethe
 
 def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", compile: str = "auto", resume: bool = True,
           max_hours: float | None = None, device: torch.device | None = None,
-          checkpoint_seconds: float = CHECKPOINT_SECONDS) -> Run:  # fmt: skip
+          checkpoint_seconds: float = CHECKPOINT_SECONDS, track: str = "",
+          followers: Sequence[Follower] = ()) -> Run:  # fmt: skip
     """Train `recipe` on `dataset` into the folder of `run`; go on from its checkpoint if there is one.
 
     Args:
@@ -49,21 +54,26 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         max_hours: stop cleanly after so many hours; the run stays unfinished and can be resumed.
         device: by default the GPU, if there is one.
         checkpoint_seconds: time between checkpoints inside an epoch.
+        track: a tracker of kit.parameters.TRACKERS; empty for that of the variable KIT_TRACK, or none.
+        followers: who else is told of every epoch; one that fails is left out, and the training goes on.
 
     Returns:
         `run`; its `finished` is False if max_hours ended it early.
 
     Raises:
         KitError: the network is over the budget, the run folder holds a run of another recipe or of other images,
-            another process trains there, or the loss diverged.
+            another process trains there, the tracker's package is missing, or the loss diverged.
         Stopped: SIGTERM or SIGINT came; everything is saved.
     """
     device = device or default_device()
     _check_before_work(recipe, dataset, run, amp, device, resume)
+    tracker = tracker_named(track)
+    everybody = [*followers, *([Tracking(tracker)] if tracker else [])]
     with joined_world() as world, StopRequest(max_hours) as stop, freed_memory_kept(device), ExitStack() as owning:
         damaged = damages(run) if resume and world.leads else {}
         if world.share(resume and run.finished and not damaged):
-            return run
+            with Followers(everybody if world.leads else [], run):
+                return run
         owner = None
         if world.leads:
             owner = owning.enter_context(locks.owned(run.folder / locks.TRAINING, str(run.folder)))
@@ -78,22 +88,19 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         log = _continued(run, learner, selection, resume, owner)
         if world.leads:
             _write_config(run, learner, dataset, compile)
-        stopped_in = _loop(learner, batches, parts, log, stop, checkpoint_seconds)
-        if stopped_in is None:
-            if world.leads:
-                rebuild_weights(run, learner, log)
-                _write_metrics(learner, parts, log)
-            return run
-        message = _how_to_go_on(run, learner, selection, stopped_in, stop)
-        if world.leads:
-            progress.say(message)
-        if stop.signum is not None:
-            raise Stopped(message, stop.signum)
+        with Followers(everybody if world.leads else [], run) as following:
+            stopped_in = _loop(learner, batches, parts, log, stop, checkpoint_seconds, following)
+            if stopped_in is None:
+                if world.leads:
+                    rebuild_weights(run, learner, log)
+                    _write_metrics(learner, parts, log)
+                return run
+        _end_early(_how_to_go_on(run, learner, selection, stopped_in, stop), learner, stop)
         return run
 
 
 def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: StopRequest,
-          checkpoint_seconds: float) -> int | None:  # fmt: skip
+          checkpoint_seconds: float, following: Followers) -> int | None:  # fmt: skip
     """Train until the last epoch is over, and return None; or until a stop, and return its epoch, counted from 0."""
     world, epochs, selection = learner.world, learner.recipe.epochs, batches.selection
     for epoch in range(len(log.rows), epochs):  # rows, not steps: a stop may come after an epoch's last step
@@ -118,6 +125,7 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
                 row |= {"validation_loss": score.loss, "validation_accuracy": score.accuracy}
                 log.end_epoch(row, selection.steps[epoch] * learner.recipe.batch_size, model)
             log.print_row()
+            following.epoch()
         if world.any(log.age > EPOCH_SECONDS) or epoch + 1 == epochs:
             log.save(learner, selection)
     return None
@@ -212,6 +220,14 @@ def _finite(totals: dict[str, float], epoch: int) -> dict[str, float]:
     if not math.isfinite(totals["train_loss"]):
         raise KitError(f"the training loss is not a number in epoch {epoch}: lower lr, or lengthen warmup")
     return totals
+
+
+def _end_early(message: str, learner: Learner, stop: StopRequest) -> None:
+    """Print the message once, and raise `Stopped` if a signal came."""
+    if learner.world.leads:
+        progress.say(message)
+    if stop.signum is not None:
+        raise Stopped(message, stop.signum)
 
 
 def _how_to_go_on(run: Run, learner: Learner, selection: Selection, epoch: int, stop: StopRequest) -> str:
