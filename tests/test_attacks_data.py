@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from image_sources import smooth_images, write_archive, write_batches, write_image_folder
-from limits import sentence
+from limits import sentence, within_limits
 from PIL import Image
 
 from kit.data import imagecache, imagefolder, official
@@ -224,6 +224,7 @@ OPCODES = st.lists(
 )  # fmt: skip
 
 
+@within_limits
 @given(OPCODES)
 @settings(max_examples=300, deadline=5000)
 def test_any_program_of_opcodes_is_a_value_or_a_sentence(opcodes):
@@ -233,6 +234,7 @@ def test_any_program_of_opcodes_is_a_value_or_a_sentence(opcodes):
         assert len(str(error)) < 1000
 
 
+@within_limits
 @given(st.binary(min_size=1, max_size=20), st.integers(0, len(VALID)))
 @settings(max_examples=100, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_test_file_is_images_or_a_sentence(tmp_path, noise, place):
@@ -245,6 +247,7 @@ def test_a_damaged_test_file_is_images_or_a_sentence(tmp_path, noise, place):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@within_limits
 @given(noise=st.binary(min_size=1, max_size=8), share=st.floats(0, 1), cut=st.booleans())
 @settings(max_examples=60, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_image_is_pixels_or_a_sentence(tmp_path, kind, noise, share, cut):

@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from image_sources import smooth_images, write_image_folder
+from limits import within_limits
 from PIL import Image
 
 from kit.data import imagefolder, load
@@ -91,3 +94,19 @@ def test_one_class_is_too_few(tmp_path):
     write_image_folder(tmp_path / "images", 1, ("a",))
     with pytest.raises(KitError, match=r"train holds 1 class folder; .* two classes or more"):
         load(tmp_path / "images")
+
+
+@within_limits
+@given(
+    st.lists(st.text(max_size=300) | st.sampled_from(TUTORIAL) | st.from_regex("[0-9]{1,30}"), max_size=30, unique=True)
+)
+@settings(max_examples=200, deadline=5000)
+def test_any_names_are_numbered_once_each_and_refused_unless_they_are_the_competition_s(names):
+    folders, classes = ordered(sorted(names))
+    assert sorted(folders) == sorted(names) and len(classes) == len(names)
+    try:
+        check_competition_classes(classes)
+    except KitError as error:
+        assert len(str(error)) < 2000
+    else:
+        assert classes in (CLASSES, DIGITS)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from limits import within_limits
 from made_up_runs import make_run
 
 from kit.ablation import agreement
@@ -19,7 +20,7 @@ from kit.run.folder import Run
 from kit.train.loop import train
 
 TEXTS = ("config.json", "metrics.json", "history.csv")
-QUICKLY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICKLY = settings(max_examples=60, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -60,6 +61,7 @@ def tables(run):
     return {each.name for each in runs}
 
 
+@within_limits
 @QUICKLY
 @given(name=st.sampled_from(TEXTS), damage=damages())
 def test_random_bytes_cuts_and_flips_of_a_text_lose_one_row_at_most(kept, name, damage):
@@ -77,6 +79,7 @@ def test_random_bytes_cuts_and_flips_of_a_text_lose_one_row_at_most(kept, name, 
         path.write_bytes(before)
 
 
+@within_limits
 @QUICKLY
 @given(data=st.data(), name=st.sampled_from(TEXTS[:2]), value=JSON)
 def test_an_entry_of_any_kind_loses_one_row_at_most(kept, data, name, value):
@@ -151,6 +154,7 @@ def alike(one, other):
     return one == other
 
 
+@within_limits
 @QUICKLY
 @given(damage=damages())
 def test_a_damaged_checkpoint_is_told_or_read_exactly(trained, damage):
@@ -166,6 +170,7 @@ def test_a_damaged_checkpoint_is_told_or_read_exactly(trained, damage):
         path.write_bytes(before)
 
 
+@within_limits
 @QUICKLY
 @given(damage=damages())
 def test_damaged_weights_are_told_or_read_exactly(trained, damage):

@@ -4,8 +4,9 @@ import csv
 import multiprocessing
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from limits import within_limits
 
 from kit.competition import ledger
 from kit.errors import KitError
@@ -45,11 +46,30 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"))
 
 
 @given(st.lists(st.fixed_dictionaries({"file": TEXTS, "message": TEXTS}), max_size=4))
+@settings(deadline=5000)
 def test_whatever_is_written_is_read_back(tmp_path_factory, entries):
     path = tmp_path_factory.mktemp("ledger") / "ledger.csv"
     for entry in entries:
         add(path, **entry)
     assert [{name: row[name] for name in ("file", "message")} for row in ledger.rows(path)] == entries
+
+
+@within_limits
+@given(st.data())
+@settings(max_examples=100, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_ledger_is_rows_or_a_sentence_and_never_written_over(path, data):
+    path.unlink(missing_ok=True)
+    add(path, file="a.csv", message="m")
+    whole = path.read_bytes()
+    place, noise = data.draw(st.integers(0, len(whole))), data.draw(st.binary(max_size=40))
+    path.write_bytes(data.draw(st.sampled_from([noise, whole[:place], whole[:place] + noise + whole[place:]])))
+    before = path.read_bytes()
+    try:
+        assert all(row.keys() >= set(ledger.COLUMNS) for row in ledger.rows(path))
+        add(path, file="b.csv")
+    except KitError as error:
+        assert len(str(error)) < 1000 and "\n" not in str(error)
+        assert path.read_bytes() == before
 
 
 def test_a_ledger_that_does_not_exist_or_is_empty_has_no_rows(path):

@@ -1,6 +1,8 @@
 """Submissions: what is written, what is refused, what is warned of."""
 
+import csv
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -8,6 +10,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from limits import within_limits
 
 from kit.analysis.answers import Answers
 from kit.data.loading import write_competition_test
@@ -50,8 +55,8 @@ def test_the_header_is_configurable(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("ID,Labels\n7,1\n3,0\n900,9\n", "4 rows, one an image, not 3"),
-        ("ID,Labels\n7,1\n3,0\n900,9\n0,9\n5,5\n", "4 rows, one an image, not 5"),
+        ("ID,Labels\n7,1\n3,0\n900,9\n", "4 rows, one per image, not 3"),
+        ("ID,Labels\n7,1\n3,0\n900,9\n0,9\n5,5\n", "4 rows, one per image, not 5"),
         ("ID,Labels\n7,1\n3,0\n3,9\n0,9\n", "id 3 is there twice"),
         ("ID,Labels\n7,1\n3,0\n901,9\n0,9\n", "id 900 is missing"),
         ("ID,Labels\n3,0\n7,1\n900,9\n0,9\n", "order of the test file"),
@@ -62,6 +67,8 @@ def test_the_header_is_configurable(tmp_path):
         ("ID,Labels\n7,1\n99999999999999999999,1\n900,9\n0,9\n", "whole numbers, not '99999999999999999999'"),
         ("ID,Labels\n7,1\n3,\n900,9\n0,9\n", "whole numbers, not ''"),
         ("ID,Labels\n7,1\n3,1.5\n900,9\n0,9\n", "whole numbers, not '1.5'"),
+        ("ID,Labels\n7,1\n3,1\n9_00,9\n0,9\n", "whole numbers, not '9_00'"),  # Python alone reads it as 900
+        ("ID,Labels\n7,1\n3,١\n900,9\n0,9\n", "whole numbers, not '١'"),  # an Arabic 1
         ("ID,Category\n7,1\n", "header has to be ID,Labels"),
         ("", "not a CSV"),
         ("ID,Labels\n", "4 rows"),
@@ -76,10 +83,38 @@ def test_what_kaggle_could_not_score_is_refused_in_one_sentence(tmp_path, text, 
     assert "\n" not in str(refusal.value).strip()
 
 
+VALID = "ID,Labels\n" + "".join(f"{i},{i % 10}\n" for i in range(20))
+DAMAGES = (
+    st.binary(max_size=300)
+    | st.text(st.sampled_from('ID,Labels\n\r"0123456789 -+_.\0\u0661'), max_size=200).map(str.encode)
+    | st.integers(0, len(VALID)).map(lambda place: VALID[:place].encode())
+    | st.tuples(st.integers(0, len(VALID)), st.binary(max_size=10)).map(
+        lambda part: VALID[: part[0]].encode() + part[1] + VALID[part[0] + len(part[1]) :].encode()
+    )
+)
+
+
+@within_limits
+@given(DAMAGES)
+@settings(max_examples=300, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_csv_is_one_that_kaggle_can_score_or_a_sentence(tmp_path, content):
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    try:
+        table = check_submission(path)
+    except KitError as error:
+        assert len(str(error)) < 1000 and "\n" not in str(error)
+    else:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+        assert [row for row in rows[1:] if row] == table.values.tolist()
+        assert len({int(row[0]) for row in rows[1:] if row}) == len(table)
+        assert {row[1].strip() for row in rows[1:] if row} <= set("0123456789") | {f"0{k}" for k in range(10)}
+
+
 def test_a_refused_submission_is_not_written(tmp_path):
     with pytest.raises(KitError, match="0 to 9, not 11"):
         write_submission(tmp_path / "x.csv", IDS, LABELS + 2)
-    with pytest.raises(KitError, match="one label an id"):
+    with pytest.raises(KitError, match="one label per id"):
         write_submission(tmp_path / "x.csv", IDS, LABELS[:3])
     with pytest.raises(KitError, match="twice"):
         write_submission(tmp_path / "x.csv", torch.tensor([1, 1, 2, 3]), LABELS)

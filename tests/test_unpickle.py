@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from image_sources import python2_pickle
+from limits import within_limits
 
 from kit.data.unpickle import read_dictionary, read_pickle
 from kit.errors import KitError
@@ -114,8 +115,9 @@ def test_every_truncation_is_refused():
             read(content[:length])
 
 
+@within_limits
 @given(st.binary(max_size=300), st.integers(0, 200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=5000)
 def test_noise_is_read_or_refused_and_nothing_else(noise, position):
     content = pickle.dumps({b"data": np.arange(8, dtype=np.uint8), b"ids": [1, 2]}, 4)
     for damaged in (noise, content[:position] + noise + content[position + len(noise) :]):

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ def write_submission(path: str | Path, ids: "Tensor", labels: "Tensor", *, heade
     """
     names = check_header(header)
     if len(ids) != len(labels):
-        raise KitError(f"a submission needs one label an id, not {len(labels):,} labels for {len(ids):,} ids")
+        raise KitError(f"a submission needs one label per id, not {len(labels):,} labels for {len(ids):,} ids")
     table = pd.DataFrame({names[0]: ids.tolist(), names[1]: labels.tolist()})
     _check(table, names, ids.tolist(), sample)
     content = table.to_csv(index=False, lineterminator="\n").encode()
@@ -99,7 +99,7 @@ def _read(path: str | Path) -> pd.DataFrame:
 def _check(table: pd.DataFrame, header: tuple[str, ...], ids: list[int] | None, sample: str | Path | None) -> None:
     """Refuse a table that Kaggle could not score."""
     if tuple(table.columns) != header:
-        raise KitError(f"the header has to be {','.join(header)}, not {','.join(map(str, table.columns))[:80]}")
+        raise KitError(f"the header has to be {','.join(header)}, not {_shown(table.columns)}")
     listed, labels = (_whole_numbers(table[name]) for name in header)
     if sample is not None:
         ids = _ids_of_sample(sample, header, ids)
@@ -108,11 +108,17 @@ def _check(table: pd.DataFrame, header: tuple[str, ...], ids: list[int] | None, 
         raise KitError(f"labels have to be 0 to 9, not {outside[0]}")
 
 
+def _shown(names: Iterable[object]) -> str:
+    """A header for a message: one line, cut."""
+    text = ",".join(map(str, names))[:80]
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def _ids_of_sample(sample: str | Path, header: tuple[str, ...], ids: list[int] | None) -> list[int]:
     """The ids that the submission has to hold: `ids`, or the sample's if there are none."""
     table = _read(sample)
     if tuple(table.columns) != header:
-        raise KitError(f"{sample} has the header {','.join(table.columns)}, this submission {','.join(header)}")
+        raise KitError(f"{sample} has the header {_shown(table.columns)}, this submission {','.join(header)}")
     listed = _whole_numbers(table[header[0]]).tolist()
     if ids is not None and sorted(ids) != sorted(listed):
         raise KitError(f"{sample} lists other ids than the test file: use the sample of the same competition")
@@ -122,11 +128,11 @@ def _ids_of_sample(sample: str | Path, header: tuple[str, ...], ids: list[int] |
 def _check_ids(listed: np.ndarray, ids: list[int] | None) -> None:
     """Refuse ids that repeat, or that are not exactly `ids`, in their order."""
     if ids is not None and len(listed) != len(ids):
-        raise KitError(f"a submission needs {len(ids):,} rows, one an image, not {len(listed):,}")
+        raise KitError(f"a submission needs {len(ids):,} rows, one per image, not {len(listed):,}")
     values, counts = np.unique(listed, return_counts=True)
     if len(listed) == 0 or (counts > 1).any():
         what = f"id {values[counts > 1][0]} is there twice" if len(listed) else "it has no rows"
-        raise KitError(f"a submission needs exactly one row an id: {what}")
+        raise KitError(f"a submission needs exactly one row per id: {what}")
     if ids is None:
         return
     if missing := set(ids) - set(values.tolist()):
@@ -136,9 +142,8 @@ def _check_ids(listed: np.ndarray, ids: list[int] | None) -> None:
 
 
 def _whole_numbers(column: pd.Series) -> np.ndarray:
-    """The column as int64 (N,)."""
-    try:
-        return column.astype("int64").to_numpy()
-    except (ValueError, TypeError, OverflowError):
-        bad = next((v for v in column if not re.fullmatch(r"\s*-?[0-9]{1,18}\s*", str(v))), "another kind of number")
-        raise KitError(f"column {column.name} has to hold whole numbers, not {str(bad)[:60]!r}") from None
+    """The column as int64 (N,). Python itself would also read `1_0` and digits of other scripts as numbers."""
+    bad = next((value for value in column if not re.fullmatch(r" *-?[0-9]{1,18} *", str(value))), None)
+    if bad is not None:
+        raise KitError(f"column {column.name} has to hold whole numbers, not {str(bad)[:60]!r}")
+    return column.astype("int64").to_numpy()
