@@ -160,13 +160,22 @@ def test_an_earlier_kernel_is_attached_and_looked_for(kaggle, workspace):
     assert any(cell["source"].endswith("attach('long', 'ada/long-1')") for cell in cells)
 
 
+OF_ONE_MACHINE = (".training.lock", ".job.lock", "checkpoint.before.pt", ".model.safetensors.7.part")
+
+
+def leave_what_is_of_one_machine(run):
+    for name in OF_ONE_MACHINE:
+        (run / name).write_text("of this machine")
+
+
 def test_a_local_run_travels_as_a_private_dataset(kaggle, workspace):
-    make_run(workspace / "runs" / "long")
+    leave_what_is_of_one_machine(make_run(workspace / "runs" / "long"))
     kernel.push(["train"], resume_run="long")
     (request,) = kaggle.called("SaveKernel")
     assert request["datasetDataSources"] == ["ada/kit-run-long"]
     assert kaggle.called("CreateDataset")[0]["isPrivate"] is True
     assert kaggle.datasets["ada/kit-run-long"]["checkpoint.pt"] == b"checkpoint after 2"
+    assert sorted(kaggle.datasets["ada/kit-run-long"]) == ["checkpoint.pt", "config.json", "history.csv"]
     (workspace / "runs" / "long" / "checkpoint.pt").write_bytes(b"a later one")
     kernel.push(["train"], resume_run="long")  # now as a new version of the dataset
     assert kaggle.datasets["ada/kit-run-long"]["checkpoint.pt"] == b"a later one"
@@ -187,12 +196,14 @@ def test_a_local_run_without_a_checkpoint_is_refused(kaggle, workspace):
 def test_a_mounted_run_is_found_wherever_kaggle_puts_it(workspace, tmp_path, mount):
     other = make_run(tmp_path / "input" / "other-kernel" / "runs" / "long", epochs=9)
     folder = make_run(tmp_path / "input" / mount)
+    leave_what_is_of_one_machine(folder)
     for path in (*folder.iterdir(), folder):
         path.chmod(0o555)
     source = "ada/kit-run-long" if "kit-run" in mount else "ada/long-1"
     taken = session.attach("long", source, tmp_path / "input")
     assert taken == workspace / "runs" / "long"
     assert (taken / "checkpoint.pt").read_bytes() == b"checkpoint after 2"
+    assert sorted(path.name for path in taken.iterdir()) == ["checkpoint.pt", "config.json", "history.csv"]
     (taken / "checkpoint.pt").write_bytes(b"later")  # it can be written, although its source could not
     assert session.attach("long", source, tmp_path / "input") == taken  # a session that is started again
     assert (taken / "checkpoint.pt").read_bytes() == b"later"
@@ -291,13 +302,15 @@ def test_figures_of_a_finished_run_do_not_outlive_it(kaggle, workspace):
     here = make_run(workspace / "runs" / "paper", epochs=1)
     (here / "metrics.json").write_text("{}")
     (here / "explore.ipynb").write_text("mine")
+    leave_what_is_of_one_machine(here)
     there = {"runs__paper__history.csv": b"epoch,lr\n0,0.1\n1,0.1\n", "runs__paper__config.json": b"{}"}
+    there |= {f"runs__paper__{name}": b"of Kaggle's machine" for name in OF_ONE_MACHINE}
     finished(kaggle, **there)
     kernel.pull("kit-paper")
     assert len((here / "history.csv").read_text().splitlines()) == 3
     assert (here / "explore.ipynb").read_text() == "mine"
     assert sorted(path.name for path in (workspace / "runs").iterdir()) == ["paper"]
-    assert not (here / "metrics.json").exists()
+    assert sorted(path.name for path in here.iterdir()) == ["config.json", "explore.ipynb", "history.csv"]
 
 
 def test_output_names_cannot_reach_outside(kaggle, workspace, tmp_path):

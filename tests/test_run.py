@@ -1,20 +1,26 @@
 """The run folder: what a training leaves, and what is said of damaged ones."""
 
 import json
+import re
 from contextlib import nullcontext
 
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from limits import within_limits
 from made_up_runs import SMALL, make_run
 from safetensors.torch import load_file
 
+from kit.ablation.report import readme_tables
 from kit.data.loading import split
 from kit.errors import KitError
 from kit.model.budget import count_parameters
-from kit.recipe import Recipe
+from kit.recipe import PAPER, Recipe
 from kit.run import Run, all_runs, load_runs
 from kit.system import files
+from kit.workflow import write_index, write_report
 
 
 def test_a_training_leaves_the_whole_folder(digits_run, digits_recipe):
@@ -169,3 +175,43 @@ def test_a_run_that_goes_on_before_its_first_epoch_ended_has_an_empty_history(tm
     run.metrics_path.unlink()
     run.save_history([])
     assert run.history.empty and run.summary().startswith("unfinished: 0 of 2 epochs")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "norm", "words"),
+    [
+        (10.0, 1e-13, r"10.00 % is no better than guessing among 10 classes, and the gradient has vanished \(1e-13\)"),
+        (10.0, 1.0, "10.00 % is no better than guessing among 10 classes: the training collapsed, or was too short"),
+        (7.0, 1.0, "no better than guessing"),
+        (11.0, 1e-13, ""),  # more than three standard errors above a guess: little, but learnt
+        (95.0, 0.0, ""),  # nothing left to learn
+    ],
+)
+def test_a_collapsed_training_is_flagged_wherever_its_result_stands(tmp_path, capsys, accuracy, norm, words):
+    run = make_run(tmp_path, "some", PAPER.replace(epochs=2), accuracy)
+    run.save_history(run.history.assign(grad_norm=[1.0, norm]).to_dict("records"))
+    assert bool(re.search(words, run.trouble)) if words else run.trouble == ""
+    assert (f"warning: {run.trouble}" in run.summary()) == bool(words) == ("warning" in run.summary())
+    assert ("1 of 1 no better than guessing" in readme_tables(tmp_path)) == bool(words)
+    assert ("Warning: " in write_report(run).read_text()) == bool(words)
+    assert ("(guessing)" in write_index(tmp_path).read_text()) == bool(words)
+
+
+def test_guessing_goes_by_the_number_of_classes_and_images(tmp_path):
+    few = make_run(tmp_path, "few", PAPER.replace(epochs=2), 45.0, classes=("a", "b", "c"), validation=30)
+    many = make_run(tmp_path, "many", PAPER.replace(epochs=2), 45.0, classes=("a", "b", "c"), validation=3000)
+    assert "among 3 classes" in few.trouble and not many.trouble
+
+
+@within_limits
+@given(st.text(max_size=400) | st.binary(max_size=300).map(lambda raw: raw.decode("utf-8", "surrogateescape")))
+@settings(max_examples=200, deadline=5000)
+def test_any_text_is_a_folder_of_its_own_below_runs_or_a_sentence(name):
+    runs = Run("paper").folder.parent
+    try:
+        run = Run(name)
+    except KitError as error:
+        assert len(str(error)) < 1000 and "\n" not in str(error)
+    else:
+        assert "/" in name or run.folder.parent == runs
+        assert "/" in name or len(run.name.encode()) <= 200

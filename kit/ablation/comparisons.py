@@ -26,6 +26,7 @@ from kit.run import Run, name_without_seed
 
 NAN = float("nan")
 LAST = "last epoch (%)"
+NOTE = "note"
 GAP_WORDS = ("larger", "smaller")
 OTHER = "other than today's recipe of that name"
 SETTINGS = ("arch", "optimizer", "lr", "lookahead_k", "augment", "cutout", "mixup_alpha", "label_smoothing", "seed")
@@ -35,15 +36,16 @@ def accuracies(repetition: Repetition) -> pd.DataFrame:
     """One row per experiment: the paper's figures and ours; if nothing ran, n is 0 and ours are NaN.
 
     The standard deviation `sd` has n - 1 degrees of freedom; `low` to `high` is the 95 % t-interval of the last epoch's
-    mean accuracy. Accuracies are in %; minutes and images per second are means over the runs.
+    mean accuracy. Accuracies are in %; minutes and images per second are means over the runs. The column
+    `note` is there if some runs are no better than guessing.
     """
     rows = []
     for experiment in repetition.table.experiments:
         printed = {"paper (%)": experiment.paper_accuracy, "paper's parameters": experiment.paper_parameters}
         rows.append({"": experiment.label} | printed | figures_of(repetition.runs.get(experiment.row, ())))
     columns = [LAST, "sd", "n", "low", "high", "best epoch (%)", "PFLOP", "parameters"]
-    columns = ["paper (%)", *columns, "paper's parameters", "minutes", "images/s", "split", "device"]
-    frame = pd.DataFrame(rows).set_index("").astype(dict.fromkeys(printed, float))[columns]
+    columns = ["paper (%)", *columns, "paper's parameters", "minutes", "images/s", "split", "device", NOTE]
+    frame = _with_notes(pd.DataFrame(rows).set_index("").astype(dict.fromkeys(printed, float))[columns])
     return frame.drop(columns=[column for column in printed if frame[column].isna().all()])
 
 
@@ -68,7 +70,19 @@ def figures_of(runs: Sequence[Run]) -> dict[str, Any]:
         "images/s": _mean([each["images_per_second"].median() for each in histories]),
         "split": ", ".join(sorted({figures["split"] for figures in metrics})),
         "device": "; ".join(sorted({device_of(run) for run in runs})),
+        NOTE: _note(runs),
     }
+
+
+def _note(runs: Sequence[Run]) -> str:
+    """How many of the runs learnt nothing, if any."""
+    lost = sum(bool(run.trouble) for run in runs)
+    return f"{lost} of {len(runs)} no better than guessing" if lost else ""
+
+
+def _with_notes(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with its column of notes if there are any, else without."""
+    return frame if frame[NOTE].any() else frame.drop(columns=NOTE)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -164,7 +178,7 @@ def gap_by_seed(runs: Iterable[Run]) -> dict[int, float]:
 def single_runs(runs: Iterable[Run]) -> pd.DataFrame:
     """One row per run, with the settings in which runs differ most often; sorted by images, then by last accuracy."""
     columns = [LAST, "best epoch (%)", "training, plain (%)", "epochs", "PFLOP", "parameters", "minutes", "images/s"]
-    columns = ["run", "images", *columns, "split", "device", *SETTINGS]
+    columns = ["run", "images", *columns, "split", "device", *SETTINGS, NOTE]
     rows = [
         {"run": run.name, "images": data_of(run).kind}
         | figures_of([run])
@@ -172,7 +186,7 @@ def single_runs(runs: Iterable[Run]) -> pd.DataFrame:
         | {"epochs": run.metrics["epochs"]}
         for run in runs
     ]
-    frame = pd.DataFrame(rows, columns=columns).set_index("run")
+    frame = _with_notes(pd.DataFrame(rows, columns=columns).set_index("run"))
     return frame.sort_values(["images", LAST], ascending=[True, False])
 
 
@@ -194,7 +208,7 @@ def by_recipe(runs: Iterable[Run]) -> pd.DataFrame:
         for name, group in zip(names, seeds, strict=True)
     ]
     frame = pd.DataFrame(rows, columns=["run", *figures_of([]), OTHER]).set_index("run")
-    frame = frame.sort_values(LAST, ascending=False)
+    frame = _with_notes(frame.sort_values(LAST, ascending=False))
     return frame if frame[OTHER].any() else frame.drop(columns=OTHER)
 
 

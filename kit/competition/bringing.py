@@ -10,11 +10,9 @@ import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
-from kit.run import WEIGHTS, Run
+from kit.run import TRAINED, Run, travels
 from kit.system import locks
 from kit.system.paths import workspace
-
-_OF_A_TRAINING = ("config.json", "history.csv", "metrics.json", "checkpoint.pt", *WEIGHTS.values())
 
 
 def put_away(stage: Path, home: Path) -> list[Path]:
@@ -54,7 +52,7 @@ def _put_run(there: Path, home: Path) -> list[Path]:
 
 def _goes_on(there: Run, here: Run) -> bool:
     """Whether the run here can give way: it is missing, or the same run after the same or fewer epochs."""
-    if not any((here.folder / name).exists() for name in _OF_A_TRAINING):
+    if not any((here.folder / name).exists() for name in TRAINED):
         return True
     if not here.config_path.is_file():
         return False
@@ -74,7 +72,8 @@ def _swap(there: Path, here: Path) -> None:
     here.parent.mkdir(parents=True, exist_ok=True)
     if here.is_dir():
         for path in here.iterdir():
-            if path.is_file() and path.name not in _OF_A_TRAINING and not (there / path.name).exists():
+            other = travels(path.name) and path.name not in TRAINED
+            if other and path.is_file() and not (there / path.name).exists():
                 shutil.copy2(path, there / path.name)
         here.rename(aside)
     try:

@@ -16,7 +16,7 @@ from kit.competition import bringing, client, kernel_output, portable
 from kit.competition.names import competition_slug, kernel_name
 from kit.competition.waiting import LONG_PATIENCE
 from kit.errors import KitError
-from kit.run import Run
+from kit.run import Run, travels
 from kit.system import files
 from kit.system.paths import workspace
 
@@ -49,9 +49,9 @@ def push(
     Args:
         notebooks: names of the kit's notebooks, or .ipynb files, in the order to run them.
         parameters: their parameters; `run` names the run folder that comes back.
-        name: the kernel's name; `kit-<run>` where None.
-        resume_kernel: an earlier kernel, `slug` or `owner/slug`, whose run of the same name goes on.
-        resume_run: a run of this machine that goes on in the kernel; it is uploaded as a private dataset.
+        name: the kernel's name; `kit-<run>` by default.
+        resume_kernel: an earlier kernel, `slug` or `owner/slug`; its run of the same name is continued.
+        resume_run: a run of this machine that the kernel continues; it is uploaded as a private dataset.
         slug: the competition, if not the usual one.
         accelerator: Kaggle's name of the machine.
         dry_run: write the kernel's folder and send nothing.
@@ -165,7 +165,7 @@ def _upload_run(api: "KaggleApi", dataset: str, run: Run) -> None:
         raise KitError(f"{run.folder} has no checkpoint to go on from; choose a run that was trained here")
     with tempfile.TemporaryDirectory() as folder, client.explained(f"uploading the run as {dataset}"):
         for path in run.folder.iterdir():
-            if path.suffix in (".pt", ".safetensors", ".json", ".csv"):
+            if path.suffix in (".pt", ".safetensors", ".json", ".csv") and travels(path.name):
                 shutil.copyfile(path, Path(folder) / path.name)
         slug = dataset.split("/")[1]
         about = {"id": dataset, "title": slug, "licenses": [{"name": "other"}]}
@@ -188,7 +188,7 @@ def _upload_run(api: "KaggleApi", dataset: str, run: Run) -> None:
 
 
 def _status(api: "KaggleApi", dataset: str) -> str | None:
-    """The dataset's state in Kaggle's word, None where there is no such dataset."""
+    """The dataset's state in Kaggle's word, None if there is no such dataset."""
     try:
         return str(client.retried(api.dataset_status, dataset)).lower()
     except requests.HTTPError as error:
@@ -207,7 +207,7 @@ def pull(kernel: str | None = None, *, wait: bool = True) -> list[Path]:
     beside it, and a ledger is never taken.
 
     Args:
-        kernel: `slug` or `owner/slug`, or the address of its page; None is the one pushed last from here.
+        kernel: `slug` or `owner/slug`, or the address of its page; by default the one that was pushed last from here.
         wait: whether to wait for its end; False brings back what there is.
 
     Returns:

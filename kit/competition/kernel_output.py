@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kit.competition import client
 from kit.competition.transfer import stream
 from kit.errors import KitError
+from kit.run import travels
 from kit.system import files
 
 if TYPE_CHECKING:
@@ -62,14 +63,14 @@ def _pages(api: "KaggleApi", kernel: str) -> Iterator[Any]:
 def _is_wanted(name: str) -> bool:
     """Whether the file is runs/<run>/<file>, a CSV of submissions/ or its JSON, or a notebook or CSV at the top.
 
-    A ledger is never taken: the one here is the record.
+    A ledger is never taken, as the one here is the record, and neither are files that concern the other machine alone.
     """
     path = PurePosixPath(name)
     parts = path.parts
     if not parts or name != str(path) or not all(_PART.fullmatch(part) for part in parts):
         return False
     if parts[0] == "runs":
-        return len(parts) == 3
+        return len(parts) == 3 and travels(parts[2])
     if parts[0] == "submissions":
         return len(parts) == 2 and path.suffix in (".csv", ".json") and path.stem.lower() != "ledger"
     return len(parts) == 1 and path.suffix in (".csv", ".ipynb")

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from kit.errors import KitError
-from kit.run import Run
+from kit.run import Run, travels
 from kit.system.paths import KAGGLE_INPUT
 
 _RUNNING_NOTEBOOK = Path("__notebook__.ipynb")  # Kaggle's papermill writes the outputs there after every cell
@@ -39,8 +39,8 @@ def attach(run: str, source: str, mounts: str | Path = KAGGLE_INPUT) -> Path:
         )
     target.folder.mkdir(parents=True, exist_ok=True)
     for path in found[0].iterdir():
-        if path.is_file():  # and not its permissions: the source is read-only
-            shutil.copyfile(path, target.folder / path.name)
+        if path.is_file() and travels(path.name):
+            shutil.copyfile(path, target.folder / path.name)  # without its permissions: the source is read-only
     print(f"run {run} goes on from {found[0]}")
     return target.folder
 

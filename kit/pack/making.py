@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import KitError
-from kit.run import Run, load_runs
+from kit.run import Run, load_runs, travels
 from kit.submission import find_test_file, sha256, submission_path
 from kit.system.files import read_json, replacing
 from kit.system.package import package_files
@@ -70,7 +70,7 @@ def pack(names: str, output: str | Path | None = None, test_file: str = "auto") 
     manifest = _manifest(runs, csv, about, found)
     manifest["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in _bytes(contents)}
     contents[MANIFEST] = json.dumps(manifest, indent=2).encode() + b"\n"
-    target = Path(output) if output else workspace() / "build" / "packs" / f"{csv.stem}.zip"
+    target = Path(output).expanduser() if output else workspace() / "build" / "packs" / f"{csv.stem}.zip"
     with replacing(target) as part:
         _write(part, contents)
     print(f"{target}: {len(contents)} files, {target.stat().st_size / 1e6:.1f} MB; CSV {manifest['csv_sha256'][:12]}")
@@ -91,7 +91,8 @@ def _contents(runs: list[Run], csv: Path) -> dict[str, Path | bytes]:
     contents: dict[str, Path | bytes] = {path.relative_to(ROOT).as_posix(): path for path in package_files()}
     for run in runs:
         for path in sorted(path for pattern in _OF_A_RUN for path in run.folder.glob(pattern)):
-            contents[f"runs/{run.name}/{path.name}"] = path
+            if travels(path.name):
+                contents[f"runs/{run.name}/{path.name}"] = path
     for path in (csv, csv.with_suffix(".json")):
         contents[f"submissions/{path.name}"] = path
     lines = [f"{name}=={version.split('+')[0]}" for name, version in versions().items()]

@@ -41,7 +41,7 @@ def verify(pack: str | Path, test_file: str = "auto") -> bool:
     path = find_test_file(test_file, "auto")
     if path is None:
         raise KitError("the competition's test file was not found: give it with --test_file")
-    with _unpacked(Path(pack)) as folder, tempfile.TemporaryDirectory() as empty:
+    with _unpacked(Path(pack).expanduser()) as folder, tempfile.TemporaryDirectory() as empty:
         manifest = read_json(folder / MANIFEST)
         _check_files(folder, manifest)
         _tell_versions(manifest)

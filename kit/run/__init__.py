@@ -4,12 +4,14 @@ In: a name or a folder. Out: recipe, configuration, history, figures, weights an
 May import: data, errors, model, recipe, system.
 """
 
-from kit.run.folder import WEIGHTS, Run, all_runs, load_runs, readable
+from kit.run.contents import TRAINED, WEIGHTS, travels
+from kit.run.folder import Run, all_runs, load_runs, readable
 from kit.run.kept import RESULTS, mean_results, name_without_seed
 from kit.run.machine import describe_machine
 
 __all__ = [
     "RESULTS",
+    "TRAINED",
     "WEIGHTS",
     "Run",
     "all_runs",
@@ -18,4 +20,5 @@ __all__ = [
     "mean_results",
     "name_without_seed",
     "readable",
+    "travels",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from kit.errors import KitError
+from kit.run.contents import EARLIER_CHECKPOINT
 from kit.system import files
 
 ENTRIES = {"recipe", "rows", "best", "wall_seconds", "epoch_seconds", "learner", "selection"}
@@ -21,7 +22,7 @@ ENTRIES = {"recipe", "rows", "best", "wall_seconds", "epoch_seconds", "learner",
 
 def before(path: Path) -> Path:
     """Where the checkpoint before the one at `path` is kept."""
-    return path.with_name(f"{path.stem}.before{path.suffix}")
+    return path.with_name(EARLIER_CHECKPOINT)
 
 
 def write(path: Path, state: dict[str, Any]) -> None:

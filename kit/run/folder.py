@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from kit.data import Dataset
 from kit.errors import KitError
 from kit.model import ResNet, build
 from kit.recipe import Recipe
-from kit.run import checkpoint, reading, weights
+from kit.run import checkpoint, reading, summary, weights
+from kit.run.contents import CHECKPOINT, TRAINED, WEIGHTS
 from kit.system import files
 from kit.system.paths import workspace
 
-WEIGHTS: Mapping[str, str] = {"last": "model.safetensors", "best": "best.safetensors"}
 LONGEST_NAME = 200  # bytes; file systems allow 255
 
 
@@ -47,7 +47,7 @@ class Run:
 
     @classmethod
     def load(cls, name: str | Path = "") -> "Run":
-        """The existing run of that name; of no name, the one that was started last.
+        """The existing run of that name, or the run that was started last if no name is given.
 
         Raises:
             KitError: there is no such run; the sentence lists those that exist.
@@ -78,7 +78,7 @@ class Run:
 
     @property
     def checkpoint_path(self) -> Path:
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT
 
     @property
     def config(self) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class Run:
         self.history  # noqa: B018
 
     def check_images(self, dataset: Dataset) -> None:
-        """Make sure that the run was trained on `dataset`, as far as its classes and the number of its images tell.
+        """Make sure that the run was trained on `dataset`, by its classes and its number of images.
 
         Raises:
             KitError: it was not.
@@ -205,25 +205,14 @@ class Run:
             raise KitError(f"{path} is missing: the run has not finished an epoch yet; train it first")
         return path
 
+    @property
+    def trouble(self) -> str:
+        """Why the result of a finished run is none, in words: it is no better than guessing. Empty if it is better."""
+        return summary.trouble(self)
+
     def summary(self) -> str:
-        """The run's accuracy and number of parameters in words."""
-        config, figures, rows = self.config, self.metrics, self.history
-        size = f"number of parameters {config['parameters']:,} (5,000,000 are allowed)"
-        if not self.finished:
-            how = "run the same command again to go on"
-            return f"unfinished: {len(rows)} of {config['recipe']['epochs']} epochs; {how}\n{size}"
-        lines = [
-            f"final accuracy {figures['last_accuracy']:.2f} % on {figures['validation_images']:,} validation images "
-            f"({figures['split']} split, last epoch)",
-            f"best epoch {figures['best_epoch']} of {figures['epochs']}: {figures['best_accuracy']:.2f} %, "
-            "chosen on these same images",
-            f"accuracy on the training images without augmentation {figures['train_accuracy']:.2f} %",
-        ]
-        if "test_accuracy" in figures:
-            lines.append(f"accuracy on the official test images, used once {figures['test_accuracy']:.2f} %")
-        if "pflop" in figures:  # runs of earlier versions did not count it
-            lines.append(f"arithmetic {figures['pflop']:.3g} PFLOP (3 x forward passes x images shown)")
-        return "\n".join([*lines, size])
+        """The run's accuracy and number of parameters in words, and a warning if it is no better than guessing."""
+        return summary.summary(self)
 
     def save_weights(self, which: str, state: dict[str, Tensor], **notes: str) -> None:
         """Write "last" or "best" weights with notes of what they are (text to text)."""
@@ -271,13 +260,12 @@ class Run:
 
     def clear(self) -> None:
         """Remove the files of an earlier training, so that the run starts over."""
-        self.drop_earlier_checkpoint()
-        for name in (*WEIGHTS.values(), "history.csv", "metrics.json", "checkpoint.pt", "config.json", "tracker.json"):
+        for name in TRAINED:
             (self.folder / name).unlink(missing_ok=True)
 
 
 def load_runs(names: str = "") -> list[Run]:
-    """The existing runs of these names, joined by commas, to be averaged; of no name, the one that was started last.
+    """The existing runs of these names, which commas join; without a name, the run that was started last.
 
     Raises:
         KitError: there is no such run, one is named twice, or one trained on images that the first validates with.

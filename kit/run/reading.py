@@ -1,7 +1,7 @@
 """The reader of config.json, metrics.json and history.csv: what they hold, or one sentence about what is wrong.
 
-Folders under runs/ come from other machines, full disks and editors. Every entry that is there has the type and range
-that a training writes; an entry that is missing is told when it is asked for.
+Folders under runs/ come from other machines, full disks and editors. Each entry is checked for the type and range that
+a training writes. A missing entry is an error when it is used, not before.
 """
 
 import csv
@@ -123,7 +123,7 @@ def read_history(path: Path) -> pd.DataFrame:
     if missing := [name for name in REQUIRED if name not in columns]:
         raise KitError(f"{path} lacks the columns {', '.join(missing)}: {REMEDY}")
     if any(len(row) != len(names) for row in rows) or len(columns) < len(names):
-        raise KitError(f"{path} is damaged (rows of unequal length, or a column twice): {REMEDY}")
+        raise KitError(f"{path} is damaged (rows of different lengths, or two columns of one name): {REMEDY}")
     if columns["epoch"] != list(range(1, len(rows))):
         raise KitError(f"{path} is damaged (its epochs are not 1, 2, 3, ...): {REMEDY}")
     if not all(0 <= value <= 100 for value in columns["validation_accuracy"]):

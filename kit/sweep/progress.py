@@ -60,7 +60,7 @@ class Progress:
     def ended(self, job: Job, failure: str | None) -> None:
         """Say how a run ended, how many are left, and about how long those take."""
         trial, seconds = self._trials[job.name], time.monotonic() - self._began.pop(job.name)
-        outcome = f"{trial.run.metrics['last_accuracy']:.2f} %" if trial.finished else ""
+        outcome = (trial.run.trouble or f"{trial.run.metrics['last_accuracy']:.2f} %") if trial.finished else ""
         if trial.finished:
             self._finish(trial)
             if job.name not in self._resumed:

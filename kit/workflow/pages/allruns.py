@@ -75,7 +75,7 @@ def _row(run: Run, folder: Path) -> Row:
 def _cells(run: Run, metrics: dict[str, Any]) -> list[str]:
     pflop = metrics.get("pflop")
     return [
-        f"{metrics['last_accuracy']:.2f}",
+        f"{metrics['last_accuracy']:.2f}{' (guessing)' if run.trouble else ''}",
         f"{metrics['best_accuracy']:.2f}",
         f"{metrics['epochs']:,}",
         f"{metrics['parameters']:,}",

@@ -52,7 +52,7 @@ def write_report(run: Run) -> Path:
         RUN,
         run.name,
         name=run.name,
-        lines=[] if run.finished else run.summary().split("\n"),
+        lines=_warnings(run) if run.finished else run.summary().split("\n"),
         cards=_cards(run),
         differences=_differences(run),
         recipe=recipe,
@@ -62,6 +62,10 @@ def write_report(run: Run) -> Path:
     path = run.folder / "report.html"
     files.write_text(path, text)
     return path
+
+
+def _warnings(run: Run) -> list[str]:
+    return [f"Warning: {run.trouble}"] if run.trouble else []
 
 
 def _cards(run: Run) -> list[tuple[str, str]]:
