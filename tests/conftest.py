@@ -68,6 +68,21 @@ def command(project):
 
 
 @pytest.fixture
+def paper(tmp_path):
+    """A CSV of fifty rows that Kaggle would take."""
+    path = tmp_path / "submissions" / "paper.csv"
+    path.parent.mkdir()
+    path.write_text("ID,Labels\n" + "".join(f"{i},{i % 10}\n" for i in range(50)))
+    return path
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Where the ledger beside it will be."""
+    return tmp_path / "submissions" / "ledger.csv"
+
+
+@pytest.fixture
 def heeded_interrupts():
     """Ctrl-C as in a terminal, also where the tests run in the background and inherit that it is ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,17 +3,22 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import threading
 import time
 import tracemalloc
 import types
 import zipfile
+import zlib
 from datetime import UTC, datetime, timedelta
 
 import kaggle_server
+import limits
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_kernel import finished, make_run, workspace  # noqa: F401
 
 from kit.competition import client, kernel, kernel_output, ledger, transfer, waiting
@@ -37,19 +42,6 @@ def impatient(monkeypatch):
     monkeypatch.setattr(waiting, "_LOOK_EVERY", 0.02)
 
 
-@pytest.fixture
-def paper(tmp_path):
-    path = tmp_path / "submissions" / "paper.csv"
-    path.parent.mkdir()
-    path.write_text("ID,Labels\n" + "".join(f"{i},{i % 10}\n" for i in range(50)))
-    return path
-
-
-@pytest.fixture
-def record(tmp_path):
-    return tmp_path / "submissions" / "ledger.csv"
-
-
 # --- answers that are not Kaggle's
 
 ODD = [
@@ -58,6 +50,8 @@ ODD = [
     (Page(b"null", kind="application/json"), "empty or of a kind that the client cannot read"),
     (Page(b"", kind="application/json"), "empty or of a kind"),
     (Page(b'{"submissions": 3, "ref": []}', kind="application/json"), "empty or of a kind"),
+    (Page(b"[1, 2]", kind="application/json"), "empty or of a kind"),
+    (Page(b'  \n"text"', kind="application/json; charset=utf-8"), "empty or of a kind"),
     (Page(b"\xff\xfe\x00", kind="application/octet-stream"), "empty or of a kind"),
 ]
 
@@ -71,8 +65,35 @@ def test_an_answer_that_is_not_kaggles_is_one_sentence(kaggle, paper, record, pa
     assert kaggle.submissions == [] and kaggle.uploads == {}
 
 
-def test_an_odd_answer_to_the_submission_itself_is_looked_up(kaggle, paper, record):
-    kaggle.fail("CreateSubmission", kaggle_server.CAPTIVE)
+def inflating(megabytes: int) -> Page:
+    """A small answer that unpacks to a JSON object of so many MB, which takes twenty times that once it is read."""
+    packer = zlib.compressobj(1, wbits=31)
+    pieces = [packer.compress(b'{"submissions": ['), *(packer.compress(b"{}," * 333_333) for _ in range(megabytes))]
+    content = b"".join([*pieces, packer.flush()])
+    return Page(content, kind="application/json", headers={"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_answer_that_is_too_large_is_one_sentence(kaggle, paper, record, status):
+    page = inflating(200)
+    page.status = status
+    kaggle.fail("ListSubmissions", *[page] * client.ATTEMPTS)
+    said = limits.sentence(lambda: competition.submit(paper, "m", record=record))
+    assert "the answer has more than 16 MB" in said
+    assert kaggle.submissions == [] and kaggle.uploads == {}
+
+
+def test_a_refusal_of_a_file_that_is_too_large_is_one_sentence(kaggle, workspace):  # noqa: F811
+    finished(kaggle, **{"submissions__paper.csv": b"ID,Labels\n"})
+    page = inflating(200)
+    page.status = 404
+    kaggle.fail("GET", page)
+    assert "404" in limits.sentence(lambda: kernel.pull("kit-paper"))
+
+
+@pytest.mark.parametrize("answer", [kaggle_server.CAPTIVE, Page(b"[]", kind="application/json")])
+def test_an_odd_answer_to_the_submission_itself_is_looked_up(kaggle, paper, record, answer):
+    kaggle.fail("CreateSubmission", answer)
     with pytest.raises(KitError, match="run the same command again"):
         competition.submit(paper, "m", record=record)
     assert competition.submit(paper, "m", record=record)["status"] == "complete"
@@ -486,3 +507,14 @@ def test_files_are_fetched_only_from_addresses_of_the_web(tmp_path):
         with pytest.raises(KitError, match="no address"):
             transfer.stream(url, tmp_path / "x.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+@limits.within_limits
+@given(st.text(max_size=300) | st.from_regex(r"(https?://)?(www\.)?kaggle\.com/(c|competitions|code)/.{0,40}"))
+@settings(max_examples=200, deadline=5000)
+def test_any_text_is_a_name_at_kaggle_or_a_sentence(text):
+    for read, pattern in ((competition_slug, r"[a-z0-9][\w-]*"), (kernel_name, r"([\w-]+/)?[\w-]+")):
+        try:
+            assert re.fullmatch(pattern, read(text), re.ASCII)
+        except KitError as error:
+            assert len(str(error)) < 500 and "\n" not in str(error)

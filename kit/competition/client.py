@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import re
 import sys
 import time
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
-from kit.competition import credentials, refusals
+from kit.competition import answers, credentials, refusals
+from kit.competition.answers import NotUnderstood
 from kit.competition.waiting import patiently
 from kit.errors import KitError
 
@@ -26,14 +26,6 @@ _Answer = TypeVar("_Answer")
 
 class Refused(KitError):
     """Kaggle answered, and the answer is no."""
-
-
-class NotUnderstood(KitError):
-    """What answered in Kaggle's place, or Kaggle in a new way, is nothing that the client can read."""
-
-
-class _Odd(NotUnderstood):
-    """The same, before it is said what was being done."""
 
 
 def connect() -> "KaggleApi":
@@ -98,7 +90,7 @@ def explained(doing: str, *, slug: str = "", unauthorized: str = "") -> Iterator
     except requests.RequestException as error:
         kind = KitError if is_passing(error) else Refused
         raise kind(_sentence(error, doing, slug, unauthorized)) from None
-    except _Odd as error:
+    except answers.Odd as error:
         raise NotUnderstood(f"{doing}: {error}") from None
     except OSError as error:  # of which requests' errors are a kind
         raise KitError(f"{doing}: {error.strerror or error}; make space or choose another folder") from error
@@ -128,32 +120,19 @@ def asked(
         printed: takes what the client prints.
 
     Raises:
-        NotUnderstood: the answer is a web page, empty, or of another kind than the client expects.
+        NotUnderstood: the answer is a web page, empty, too large, or of another kind than the client expects.
         requests.RequestException: no connection, a refusal, or no answer in time.
     """
     screen = sys.stderr
     try:
-        with silenced(printed):
+        with silenced(printed), answers.bounded():
             return patiently(lambda: call(*arguments, **options), progress, patience, screen)
     except (KitError, requests.RequestException) as error:
         if isinstance(error, requests.exceptions.JSONDecodeError):
-            raise _not_understood(error) from None
+            raise answers.odd(error) from None
         raise
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:  # of the client's reading
-        raise _not_understood(error) from None
-
-
-def _not_understood(error: Exception) -> _Odd:
-    text = error.doc if isinstance(error, json.JSONDecodeError) else ""
-    if text.lstrip("\ufeff \r\n\t").startswith("<"):
-        return _Odd(
-            "a web page came in place of Kaggle's answer, as in networks that ask to sign in first: "
-            "open https://www.kaggle.com in a browser, sign in to the network, and run this again"
-        )
-    return _Odd(
-        f"Kaggle's answer is empty or of a kind that the client cannot read ({type(error).__name__}): "
-        "run this again in some minutes, and if that does not help, run `pip install --upgrade kaggle`"
-    )
+        raise answers.odd(error) from None
 
 
 def is_passing(error: requests.RequestException) -> bool:
@@ -171,7 +150,7 @@ def pause_after(error: requests.RequestException, attempt: int) -> float:
 
 
 def status_code(error: requests.RequestException) -> int | None:
-    """The HTTP status of the answer, None where no answer came."""
+    """The HTTP status of the answer, None if no answer came."""
     return None if error.response is None else error.response.status_code
 
 

@@ -39,7 +39,7 @@ def download(slug: str | None = None, folder: str | Path | None = None) -> Path:
     Raises:
         KitError: no credentials, rules not accepted, no connection, a damaged archive, or no space.
     """
-    slug, folder = competition_slug(slug), Path(folder or local_data())
+    slug, folder = competition_slug(slug), Path(folder or local_data()).expanduser()
     api = client.connect()
     archive = folder / f"{slug}.zip"
     print(f"downloading the files of {slug} to {folder}")
@@ -90,7 +90,8 @@ def submit(
         KitError: the file is no submission, no credentials, rules not accepted, no submission left today,
             no connection, or Kaggle could not score the file.
     """
-    path, slug, message, record = Path(path), competition_slug(slug), message.strip(), record or ledger.default()
+    path, slug, message = Path(path).expanduser(), competition_slug(slug), message.strip()
+    record = record or ledger.default()
     if not message:
         raise KitError("a submission needs a message that tells it from the others; give one with -m")
     _check_message(message)

@@ -1,7 +1,7 @@
 """Where the Kaggle client will find its credentials, checked beforehand, since it skips bad ones in silence.
 
 The order is the client's: a Kaggle notebook's own session, an access token, a legacy key, a browser login.
-Nothing here returns, prints or keeps a secret; only the place where one was found is named.
+Nothing here returns, prints or keeps a secret; only the place of one is named.
 """
 
 import json

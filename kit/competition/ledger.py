@@ -48,7 +48,7 @@ def default() -> Path:
 
 
 def rows(path: str | Path) -> list[Row]:
-    """Read the ledger: a dict of strings a row, oldest first, empty strings where nothing is known.
+    """Read the ledger: one dict of strings per row, oldest first; what is not known is an empty string.
 
     Raises:
         KitError: the file is no ledger.
@@ -70,7 +70,7 @@ def rows(path: str | Path) -> list[Row]:
 
 
 def edit(change: Callable[[list[Row]], _Result], path: str | Path) -> _Result:
-    """Let `change` alter the rows while nobody else can; what it returns is returned.
+    """Let `change` alter the rows while no other process can, and return what it returns.
 
     Raises:
         KitError: the file is no ledger, cannot be written, or stays locked for a minute.
@@ -87,7 +87,7 @@ def edit(change: Callable[[list[Row]], _Result], path: str | Path) -> _Result:
 
 
 def add(current: list[Row], values: Row) -> Row:
-    """Add a row to `current`, inside `edit`, and return it; its `time` is now where `values` has none."""
+    """Add a row to `current`, inside `edit`, and return it; without a `time` in `values` it gets the present one."""
     row = dict.fromkeys(COLUMNS, "") | values
     row["time"] = _unique_time(row["time"], current)
     current.append(row)
@@ -117,7 +117,7 @@ def _marked(value: str) -> str:
 
 
 def _unmarked(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as it was before `_marked`; under None are fields without a column, for `rows` to refuse."""
+    """A row as it was before `_marked`. Fields without a column stand under None, and `rows` refuses them."""
 
     def plain(value: Any) -> Any:
         return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value

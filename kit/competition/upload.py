@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from kit.analysis import LINE
-from kit.competition import client, ledger
+from kit.competition import answers, client, ledger
 from kit.competition.ledger import Row
 from kit.competition.waiting import LONG_PATIENCE
 from kit.errors import KitError
@@ -36,7 +36,7 @@ def claim(path: Path, message: str, slug: str, record: str | Path) -> tuple[Row,
     """Take the ledger's row for this file and message before anything is sent.
 
     Returns:
-        The row, a new one unless the same was tried before, and whether it may have reached Kaggle then.
+        The row, a new one unless the same was tried before, and whether that attempt may have reached Kaggle.
     """
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     identity = {"competition": slug, "sha256": digest, "message": message}
@@ -56,7 +56,7 @@ def claim(path: Path, message: str, slug: str, record: str | Path) -> tuple[Row,
 
 
 def _origin(path: Path, digest: str) -> Row:
-    """Where the file came from and what to expect, as the note beside it says if it is about these very bytes."""
+    """Origin and expected score from the note beside the file; empty if the note is about other bytes."""
     note = path.with_suffix(".json")
     content = read_json(note) if note.is_file() else {}
     if content.get("sha256") != digest:
@@ -115,7 +115,7 @@ def _age(row: Row) -> float:
 
 
 def send(api: "KaggleApi", path: Path, row: Row, record: str | Path) -> Row:
-    """Upload and submit the file; the row says on the way out how that went.
+    """Upload and submit the file; whether that worked or not, its row of the ledger says how it ended.
 
     Raises:
         KitError: refused, no submission left today, no connection, or no answer (`Unconfirmed`).
@@ -138,7 +138,7 @@ def send(api: "KaggleApi", path: Path, row: Row, record: str | Path) -> Row:
 
 
 def _say_remaining(api: "KaggleApi", slug: str) -> None:
-    """Print how many submissions are left today; stop where none is."""
+    """Print how many submissions are left today; stop if there is none."""
     if not hasattr(api, "competition_get_submission_limits"):  # a client before 2.2.4, such as Colab's
         print("submissions left today: this version of the kaggle client cannot tell")
         return
@@ -164,7 +164,7 @@ def _submit(api: "KaggleApi", path: Path, row: Row) -> str:
             send, sent = api.competition_submit, (str(path), row["message"], row["competition"])
             answer = client.asked(send, *sent, quiet=True, patience=LONG_PATIENCE, printed=printed)
             break
-        except client.NotUnderstood:  # of the last request or of one before it
+        except answers.NotUnderstood:  # of the last request or of one before it
             return _look_for(api, row, seen)
         except requests.RequestException as error:
             if _may_have_arrived(error):

@@ -51,7 +51,7 @@ def patiently(
         progress: a number that grows while the call gets on, such as the bytes that have arrived. It may raise an
             error to end the call.
         patience: seconds; PATIENCE by default.
-        screen: where the lines go that tell of the waiting; standard error by default.
+        screen: takes the lines that tell of the waiting; standard error by default.
 
     Raises:
         requests.Timeout: the call was given up.
