@@ -33,7 +33,7 @@ class Settings:
     recipe: Recipe = field(default_factory=Recipe)
     recipe_name: str = "paper"
     candidates: dict[str, Recipe] = field(default_factory=dict)  # by name, those that a budget may choose from
-    data: str = setting("auto", "where the images come from: auto, digits, noisy-digits, or a folder")
+    data: str = setting("auto", "where the images come from: auto, digits, noisy-digits, a folder, or resize:FOLDER")
     run: str = setting("", "name of the run folder under runs/")
     minutes: float = setting(0.0, "train about so long: chooses the epochs, and the recipe if none is named", low=0)
     pflop: float = setting(0.0, "the same by arithmetic, in 10^15 floating-point operations", low=0)

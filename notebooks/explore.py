@@ -41,7 +41,7 @@ _before = set(globals())  # what comes next are parameters
 # augmentation. An empty text is a value only if the line says what it means.
 
 # %% tags=["parameters"]
-data: str = "auto"  # where the images come from: auto, digits, noisy-digits, or a folder
+data: str = "auto"  # where the images come from: auto, digits, noisy-digits, a folder, or resize:FOLDER
 recipe: str = None  # a row of RECIPES (by default paper, digits for digits), whose augmentation is shown
 augment: str = None  # none, or crop reflect shift, flip alternate, autoaugment randaugment trivialaugment, joined by +
 cutout: int = None  # side of the square that Cutout blanks, in pixels, 0 for none
@@ -138,19 +138,21 @@ ways = {
 # Each operation by itself on the same ten images. Every image gets its own random draw.
 
 # %%
-apart = len(parts.train_images) // 10
+apart = max(len(parts.train_images) // 10, 1)
 plots.augmentation_table(parts.train_images[::apart][:10], ways)
 
 # %% [markdown]
 # What training with this recipe sees: ten views of each of six images, made by the code that training uses. The title
-# is the target. If the recipe mirrors every second epoch (`alternate`), every second view is mirrored here.
+# is the target. If the recipe mirrors every second epoch (`alternate`), every second view is mirrored here. All views
+# are one batch, so a folder of few images can be shown, too.
 
 # %%
 from kit.augment import mirror
 from kit.train import Batches
 
-batches = Batches(parts.train_images, parts.train_labels, settings.recipe, len(dataset.classes))
 six, their_labels = (x[::apart][:6].repeat_interleave(10, 0) for x in (parts.train_images, parts.train_labels))
+one_batch = settings.recipe.replace(batch_size=len(six), skip_easy=0.0)
+batches = Batches(six, their_labels, one_batch, len(dataset.classes))
 if settings.recipe.augmentations.alternate:
     six = mirror(six, torch.arange(len(six)) % 2 == 1)
 views, targets = batches.augmented(six, their_labels, torch.Generator().manual_seed(settings.recipe.seed))

@@ -40,7 +40,7 @@ _before = set(globals())  # what comes next are parameters
 # The parameters. `None` (YAML's `null`) means "not given": the value below is taken.
 
 # %% tags=["parameters"]
-data: str = "auto"  # where the images come from: auto, digits, noisy-digits, or a folder
+data: str = "auto"  # where the images come from: auto, digits, noisy-digits, a folder, or resize:FOLDER
 run: str = ""  # name of the run folder under runs/, by default the one that was started last
 weights: str = "last"  # the epoch whose weights predict: last or best
 other: str = ""  # a second run to compare with, empty for none

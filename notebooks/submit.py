@@ -41,7 +41,7 @@ _before = set(globals())  # what comes next are parameters
 # predictions of the images alone.
 
 # %% tags=["parameters"]
-data: str = "auto"  # where the images come from: auto, digits, noisy-digits, or a folder
+data: str = "auto"  # where the images come from: auto, digits, noisy-digits, a folder, or resize:FOLDER
 run: str = ""  # a run folder under runs/, or several joined by commas to average, by default the one started last
 weights: str = "last"  # the epoch whose weights predict: last or best
 test_file: str = "auto"  # the test file of the competition, auto to look where the images are
@@ -91,7 +91,8 @@ warn_of_unlike_images(test.images, dataset.train_images).round(3)
 
 # %% [markdown]
 # These figures do not change if images are mirrored, turned, or have red and blue exchanged. The network notices it: it
-# is more confident if the images are read in the right way.
+# is more confident if the images are read in the right way. A network that was trained with flips is equally confident
+# in mirrored images, but it also labels them equally well.
 
 # %%
 from kit.analysis import confidence_of_readings

@@ -42,7 +42,7 @@ _before = set(globals())  # what comes next are parameters
 # augmentation. An empty text is a value only if the line says what it means.
 
 # %% tags=["parameters"]
-data: str = "auto"  # where the images come from: auto, digits, noisy-digits, or a folder
+data: str = "auto"  # where the images come from: auto, digits, noisy-digits, a folder, or resize:FOLDER
 run: str = ""  # name of the run folder under runs/, by default the name of the recipe
 recipe: str = None  # a row of RECIPES (by default paper, digits for digits), whose settings the values below override
 minutes: float = 0.0  # train about so long: chooses the epochs, and the recipe if none is named, 0 for no such budget

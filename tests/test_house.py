@@ -114,3 +114,11 @@ def test_a_door_says_what_comes_in_what_goes_out_and_what_it_imports(room):
 def test_public_names_are_importable(module):
     for name in PUBLIC[module].split():
         assert hasattr(import_module(module), name), name
+
+
+def test_no_module_needs_what_windows_lacks_to_be_imported():
+    """An import at the top, outside of a `try`, of a module of POSIX systems alone."""
+    for path in sorted(KIT.rglob("*.py")):
+        top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {alias.name for node in top for alias in node.names} | {getattr(node, "module", None) for node in top}
+        assert not names & {"fcntl", "resource", "pwd", "grp", "termios", "pty", "tty", "posix"}, path

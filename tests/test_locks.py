@@ -210,3 +210,21 @@ def test_a_training_that_was_taken_for_dead_saves_nothing_more(tmp_path, digits,
     with pytest.raises(KitError, match="run was taken over by process 7 on far"):
         train(digits_recipe.replace(epochs=1), digits, run)
     assert not run.checkpoint_path.exists() and not run.finished
+
+
+def test_without_what_windows_lacks_a_lock_is_owned_and_a_sweep_is_planned(tmp_path):
+    program = f"""if True:
+        import os, sys
+        for name in ("fcntl", "resource", "pwd", "grp", "termios", "pty"):
+            sys.modules[name] = None
+        for name in ("getuid", "fork", "sched_getaffinity", "killpg", "setsid"):
+            delattr(os, name)
+        from kit.__main__ import main
+        from kit.system import locks
+        with locks.owned({str(tmp_path / ".lock")!r}, "it"):
+            sys.exit(main(["sweep", "--table", "1", "--dry-run"]))
+    """
+    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert "table1" in answer.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import jupytext
+import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import papermill
 import pytest
 from conftest import ROOT
+from image_sources import write_image_folder
 from pages import NOTHING, WIDTHS, look_at
+from PIL import Image
 
 from kit.__main__ import main
 from kit.errors import KitError
@@ -231,6 +234,36 @@ def test_an_upload_without_a_csv_ends_the_submit_notebook_with_an_error():
     with pytest.raises(KitError, match="upload has nothing to send"):
         exec(code, {"csv": None, "settings": settings, "title": "paper"})
     exec(code, {"csv": None, "settings": Settings(header="ID,Labels"), "title": "paper"})
+
+
+def run_source(notebook, **parameters):
+    """Run a notebook's code in this process, with these parameters."""
+    source = (ROOT / "notebooks" / f"{notebook}.py").read_text()
+    for name, value in parameters.items():
+        source, count = re.subn(rf"^{name}: .*$", f"{name} = {value!r}", source, flags=re.MULTILINE)
+        assert count == 1, name
+    namespace = {"__name__": notebook}
+    exec(compile(source, f"{notebook}.py", "exec"), namespace)
+    return namespace
+
+
+@pytest.mark.slow
+def test_a_few_own_images_of_any_size_in_three_classes_go_through_the_notebooks(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_image_folder(tmp_path / "images", 3, ("cup", "fork", "plate"))
+    for place, path in enumerate(sorted(tmp_path.glob("images/*/*/*.png"))):
+        Image.open(path).resize((20 + 9 * place, 50)).save(path)
+    data, run = f"resize:{tmp_path / 'images'}", str(tmp_path / "runs" / "own")
+    # nine images to train on, where a batch of this recipe has 64
+    explored = run_source("explore", data=data, recipe="digits", regmixup_alpha=0.4)
+    assert explored["views"].shape == (120, 3, 32, 32)  # ten of each of six images, and RegMixup's beside them
+    trained = run_source("train", data=data, run=run, recipe="digits", epochs=2, batch_size=4, warmup=0.0)["trained"]
+    assert trained.finished and trained.config["classes"] == ["cup", "fork", "plate"]
+    assert trained.metrics["validation_images"] == 9
+    run_source("misclassification", data=data, run=run)
+    assert run_source("submit", data=data, run=run)["csv"] is None
+    assert {"training_loss.png", "confusion.png", "predicted_counts.png"} <= {p.name for p in trained.folder.iterdir()}
+    plt.close("all")
 
 
 def test_no_command_at_all_lists_them(capsys):
