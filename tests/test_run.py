@@ -187,14 +187,19 @@ def test_a_run_that_goes_on_before_its_first_epoch_ended_has_an_empty_history(tm
         (95.0, 0.0, ""),  # nothing left to learn
     ],
 )
-def test_a_collapsed_training_is_flagged_wherever_its_result_stands(tmp_path, capsys, accuracy, norm, words):
+def test_a_training_that_is_no_better_than_guessing_is_told(tmp_path, accuracy, norm, words):
     run = make_run(tmp_path, "some", PAPER.replace(epochs=2), accuracy)
     run.save_history(run.history.assign(grad_norm=[1.0, norm]).to_dict("records"))
     assert bool(re.search(words, run.trouble)) if words else run.trouble == ""
     assert (f"warning: {run.trouble}" in run.summary()) == bool(words) == ("warning" in run.summary())
-    assert ("1 of 1 no better than guessing" in readme_tables(tmp_path)) == bool(words)
-    assert ("Warning: " in write_report(run).read_text()) == bool(words)
-    assert ("(guessing)" in write_index(tmp_path).read_text()) == bool(words)
+
+
+@pytest.mark.parametrize("accuracy", [10.0, 95.0])
+def test_pages_and_tables_flag_such_a_training(tmp_path, accuracy):
+    run, flagged = make_run(tmp_path, "some", PAPER.replace(epochs=2), accuracy), accuracy == 10
+    assert ("1 of 1 no better than guessing" in readme_tables(tmp_path)) == flagged
+    assert ("Warning: " in write_report(run).read_text()) == flagged
+    assert ("(guessing)" in write_index(tmp_path).read_text()) == flagged
 
 
 def test_guessing_goes_by_the_number_of_classes_and_images(tmp_path):
