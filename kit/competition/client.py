@@ -40,6 +40,8 @@ def connect() -> "KaggleApi":
         f"create new ones at {credentials.TOKEN_PAGE}"
     )
     try:
+        import kagglesdk.kaggle_client  # noqa: F401 - most of the client, without the time limit of an answer
+
         with explained("signing in", unauthorized=rejected):
             api = retried(_signed_in)
     except ImportError as error:
