@@ -159,6 +159,25 @@ def test_an_output_file_that_never_ends_is_given_up(kaggle, workspace, impatient
     assert list(workspace.rglob("*.csv")) == []
 
 
+def test_a_file_that_comes_slowly_but_comes_is_waited_for(kaggle, workspace, monkeypatch):  # noqa: F811
+    """It takes three times as long as the patience with a file of which nothing comes."""
+    monkeypatch.setattr(waiting, "PATIENCE", 1.0)
+    send, content = kaggle_server._Handler._send, os.urandom(30 * 65_536)
+
+    def slowly(self, status, body, headers=None):
+        if "/output/" not in self.path:
+            return send(self, status, body, headers)
+        send(self, status, b"", {"Content-Length": str(len(body))})
+        for start in range(0, len(body), 65_536):
+            threading.Event().wait(0.1)
+            self.wfile.write(body[start : start + 65_536])
+
+    monkeypatch.setattr(kaggle_server._Handler, "_send", slowly)
+    finished(kaggle, **{"submissions__paper.csv": content})
+    kernel.pull("kit-paper")
+    assert (workspace / "submissions" / "paper.csv").read_bytes() == content
+
+
 def test_a_call_that_was_given_up_does_nothing_more():
     done, going = [], [True]
 

@@ -99,15 +99,20 @@ def explained(doing: str, *, slug: str = "", unauthorized: str = "") -> Iterator
 
 
 def retried(call: Callable[..., _Answer], *arguments: Any, **options: Any) -> _Answer:
-    """Call something that changes nothing at Kaggle, again after a pause when the failure looks passing."""
+    """Ask what changes nothing at Kaggle, again after a pause if the failure looks passing; as `asked` otherwise."""
+    return repeated(lambda: asked(call, *arguments, **options))
+
+
+def repeated(call: Callable[[], _Answer]) -> _Answer:
+    """Call something again after a pause if the failure looks passing; it has a time limit of its own."""
     for attempt in range(ATTEMPTS - 1):
         try:
-            return asked(call, *arguments, **options)
+            return call()
         except requests.RequestException as error:
             if not is_passing(error):
                 raise
             time.sleep(pause_after(error, attempt))
-    return asked(call, *arguments, **options)
+    return call()
 
 
 def asked(

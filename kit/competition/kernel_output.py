@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def fetch(api: "KaggleApi", kernel: str, stage: Path) -> None:
             if _is_wanted(str(item.file_name)):
                 path = stage / str(item.file_name)
                 print(f"fetching {item.file_name}", flush=True)
-                left -= client.retried(stream, str(item.url), path, left)
+                left -= client.repeated(partial(stream, str(item.url), path, left))
         if answer.log:
             files.write_text(stage / f"{slug}.log", str(answer.log))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import requests
 
+from kit.competition.answers import bounded
 from kit.competition.waiting import patiently
 from kit.errors import KitError
 
@@ -31,7 +32,8 @@ def stream(url: str, path: Path, limit: int = LARGEST_FILE) -> int:
     part = path.with_name(f".{path.name[:100]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        patiently(lambda: _write(url, part, path, limit, arrived), lambda: arrived[0])
+        with bounded():  # a refusal's text
+            patiently(lambda: _write(url, part, path, limit, arrived), lambda: arrived[0])
         os.replace(part, path)
     except requests.RequestException:  # a kind of OSError
         raise
