@@ -55,6 +55,11 @@ def test_a_page_of_notebooks_shows_what_they_say_and_no_code(runs):
     assert "secret_code" not in text and "<h1>Title" not in text
 
 
+def test_rows_that_a_notebook_printed_one_by_one_are_one_text(tmp_path):
+    rows = [nbformat.v4.new_output("stream", name="stdout", text=f"row {number}\n") for number in range(3)]
+    assert "row 0\nrow 1\nrow 2" in notebook_html(notebook_with(tmp_path / "train.ipynb", *rows))
+
+
 @pytest.mark.parametrize(
     "html",
     [

@@ -1,10 +1,12 @@
 """Trackers: what the real packages hold after a run that was stopped and went on; and one that fails harms nothing."""
 
 import json
+import sqlite3
 import struct
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -112,6 +114,19 @@ def test_wandb_offline_keeps_sessions_of_one_run_that_sync_joins(tmp_path, monke
     assert values == [(k, k, value) for k, value in enumerate(ACCURACIES, start=1)]
     assert values_of(item for record in records for item in record.summary.update)["final/last_accuracy"] == 60
     assert list(run.folder.glob("wandb/*/files/media/images/course*.png"))
+
+
+def test_trackio_holds_one_run_of_both_sessions(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    pytest.importorskip("trackio", reason="trackio is not installed")
+    follow_in_two_sessions(tmp_path, "trackio")
+    with closing(sqlite3.connect(tmp_path / "trackio" / "cifar10-kit.db")) as database:
+        told = database.execute("select run_name, step, metrics from metrics order by id").fetchall()
+    assert len({name for name, _, _ in told}) == 1
+    rows = [(step, json.loads(values)) for _, step, values in told]
+    values = [(step, row["validation_accuracy"]) for step, row in rows if "validation_accuracy" in row]
+    assert values == list(enumerate(ACCURACIES, start=1))
+    assert "course" in rows[-2][1] and rows[-1][1]["final/last_accuracy"] == 60
 
 
 class Failing:

@@ -1,5 +1,6 @@
 """Trackio: a local database, shown by `trackio show`. TRACKIO_SPACE_ID sends runs to a Hugging Face Space."""
 
+import io
 import os
 import uuid
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import trackio
 from matplotlib.figure import Figure
+from PIL import Image
 
 from kit.train.trackers import Config
 
@@ -24,8 +26,9 @@ class Adapter:
         self._run.log(dict(row), step=int(row["epoch"]))
 
     def figure(self, name: str, figure: Figure) -> None:
-        figure.canvas.draw()
-        self._run.log({name: trackio.Image(figure.canvas.buffer_rgba()[..., :3])})
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png")
+        self._run.log({name: trackio.Image(Image.open(picture))})
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         if metrics:

@@ -35,11 +35,13 @@ def notebook_html(path: Path) -> Markup:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise KitError(f"{path} is not a notebook ({reason}): run it again") from None
     from nbconvert import HTMLExporter  # a second of import time that only pages need
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
     from nbconvert.preprocessors.sanitize import SanitizeHTML
 
     notebook.cells = _for_readers(notebook.cells)
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)
     safe = SanitizeHTML(tags=TAGS, attributes=ATTRIBUTES, strip=True)
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor(), enabled=True)  # the rows of a training are one text
     exporter.register_preprocessor(safe, enabled=True)
     html, _ = exporter.from_notebook_node(notebook)
     return Markup(html)
