@@ -16,13 +16,17 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 KEY = "0123456789abcdef-secret-key"
 USER = "ada"
 SCORE = "0.87390"
+IS_RECENT = Version(metadata.version("kaggle")) >= Version("2.2.4")
+RECENT = pytest.mark.skipif(not IS_RECENT, reason="a client before 2.2.4 cannot do this: pip install -U kaggle")
 COMMAND = [sys.executable, "-c", "from kaggle.cli import main; main()"]  # what the script `kaggle` does
 
 

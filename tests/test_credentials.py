@@ -43,6 +43,7 @@ def used(kaggle):
     return kaggle.authorizations[-1]
 
 
+@kaggle_server.RECENT
 def test_the_client_finds_what_was_located_in_the_same_order(kaggle, home, monkeypatch):
     """Weakest first: each kind of credentials that is added is preferred to those before it."""
     login = {"refresh_token": "r", "access_token": "oauth", "username": "ada",
@@ -114,6 +115,7 @@ def test_malformed_variables_are_named_without_their_content(home, monkeypatch, 
     assert SECRET not in repr(refused.value)
 
 
+@kaggle_server.RECENT
 def test_a_user_name_in_the_environment_and_a_key_in_the_file_work_together(kaggle, home, monkeypatch):
     write(home, ".kaggle/kaggle.json", json.dumps({"key": SECRET}))
     monkeypatch.setenv("KAGGLE_USERNAME", "ada")
@@ -212,6 +214,7 @@ def test_an_old_client_that_cannot_use_a_login_is_named(kaggle, home, monkeypatc
         client.connect()
 
 
+@kaggle_server.RECENT
 def test_an_old_client_that_wants_name_and_key_in_one_place_is_named(kaggle, home, monkeypatch):
     from kaggle.api.kaggle_api_extended import KaggleApi
 

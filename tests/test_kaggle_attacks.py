@@ -134,7 +134,9 @@ def test_a_long_refusal_is_cut_and_kept_on_one_line(kaggle, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["silent", "drip"])
-@pytest.mark.parametrize("endpoint", ["ListSubmissions", "GetSubmissionLimits"])
+@pytest.mark.parametrize(
+    "endpoint", ["ListSubmissions", pytest.param("GetSubmissionLimits", marks=kaggle_server.RECENT)]
+)
 def test_an_answer_that_never_ends_is_given_up_and_the_waiting_is_told(
     kaggle, paper, record, impatient, capsys, way, endpoint
 ):

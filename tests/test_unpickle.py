@@ -83,7 +83,7 @@ def test_any_integer_array_survives(value, protocol, axes):
 def test_numpy_1_names_are_read():
     content = pickle.dumps({"data": np.arange(4), "one": np.int64(1)}, 2)
     old = content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-    assert old != content
+    assert b"numpy.core.multiarray" in old
     assert_same(read(old), {"data": np.arange(4), "one": np.int64(1)})
 
 
