@@ -291,7 +291,7 @@ def typed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_arguments(settings: Settings, notebook: str) -> list[str]:
-    """The command line that gives `settings` again."""
+    """The command line that gives `settings` again; a budget has to be settled (kit.train.fit_to_budget)."""
     values = vars(settings) | settings.recipe.as_dict() | {"recipe": settings.recipe_name}
     return [f"--{name}={values[name]}" for name in NOTEBOOKS[notebook]]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from kit.model import count_parameters, draft
+from kit.model import ResNet, count_parameters, draft
 from kit.recipe import Recipe
 from kit.train import build_optimizer
 
@@ -98,11 +98,12 @@ def _updates(recipe: Recipe, classes: int, dtype: torch.dtype) -> Iterator[Kerne
         yield Kernel("averages", EMA_PASSES * weights)
 
 
-def _optimizer_step(recipe: Recipe, model: nn.Module, dtype: torch.dtype) -> list[Kernel]:
+def _optimizer_step(recipe: Recipe, model: ResNet, dtype: torch.dtype) -> list[Kernel]:
     """The kernels of an optimizer that is not one kernel, such as Muon."""
     optimizer = build_optimizer(recipe.replace(lookahead_k=0), model, dtype)
     for parameter in model.parameters():
-        parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
+        if parameter.requires_grad:
+            parameter.grad = torch.empty_like(parameter)
     optimizer.step()  # makes its state
     with _Counter() as counter:
         optimizer.step()

@@ -55,7 +55,7 @@ def bounded() -> Iterator[None]:
             response.raw = _Bounded(response.raw, is_call)
         return response
 
-    HTTPAdapter.send = checked  # type: ignore[method-assign]
+    HTTPAdapter.send = checked  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

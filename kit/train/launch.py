@@ -14,6 +14,7 @@ from kit.parameters import Settings, as_arguments
 from kit.run import Run
 from kit.system.interrupt import Stopped, StopRequest
 from kit.system.machine import environment_of_child
+from kit.train.budget import fit_to_budget
 from kit.train.followers import Follower, Followers
 from kit.train.loop import train
 
@@ -29,9 +30,10 @@ def launch(settings: Settings, dataset: Dataset, followers: Sequence[Follower] =
         followers: who is told of every epoch.
 
     Raises:
-        KitError: the machine has fewer GPUs than `gpus`, or one of the processes failed.
+        KitError: the machine has fewer GPUs than `gpus`, one of the processes failed, or a budget is too small.
         Stopped: SIGTERM or SIGINT came; everything is saved.
     """
+    settings = fit_to_budget(settings, dataset)
     run = Run(settings.run)
     if settings.gpus == 1:
         return train(settings.recipe, dataset, run, amp=settings.amp, compile=settings.compile,
