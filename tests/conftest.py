@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: two processes with a thread each on two cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 from kit.data.loading import load
