@@ -14,7 +14,7 @@ from kit.run import Run, kept
 from kit.system import files
 from kit.train import budget, loop
 from kit.train.arithmetic import PASSES
-from kit.train.budget import evaluation_pflop, expectation, fit_to_budget, training_pflop
+from kit.train.budget import expectation, fit_to_budget, sizes_of
 
 SPEED = 0.001  # PFLOP a second, pretended: an invented machine of 1 TFLOP/s
 
@@ -35,6 +35,14 @@ def measured(monkeypatch):
     asked = []
     monkeypatch.setattr(budget, "training_speed", lambda recipe, *_: asked.append(recipe) or SPEED)
     return asked
+
+
+def training_pflop(recipe, dataset):
+    return budget.training_pflop(recipe, sizes_of(dataset, recipe))
+
+
+def evaluation_pflop(recipe, dataset):
+    return budget.evaluation_pflop(recipe, sizes_of(dataset, recipe))
 
 
 def chosen(dataset, **given):

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,15 +17,31 @@ from kit.system import progress
 from kit.system.allocator import freed_memory_kept
 from kit.system.precision import default_device
 from kit.train.arithmetic import PASSES, forward_flops, pflop_of_epochs
-from kit.train.distributed import ALONE
 from kit.train.learner import Learner
-from kit.train.selection import Selection
+from kit.train.selection import steps_of_epochs
 
 SPARE = 0.1  # share of the minutes that stays free: for augmentation, files, and a machine that slows down
 PROBE_SECONDS = 5.0  # how long the speed is measured, at least
 PROBE_STEPS = 3  # how many steps, at least
 SMALL_LR = 1e-4  # costs the same as any other, and random images cannot drive the network to NaN with it
 MOST_EPOCHS = 10_000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a training is counted from: the numbers of images in each part of its data, and of classes."""
+
+    training: int
+    validation: int
+    test: int
+    classes: int
+
+
+def sizes_of(dataset: Dataset, recipe: Recipe) -> Sizes:
+    """The sizes of a dataset that is divided as the recipe says."""
+    parts = split(dataset, recipe.split, recipe.seed)
+    test = 0 if parts.test_labels is None else len(parts.test_labels)
+    return Sizes(len(parts.train_labels), len(parts.validation_labels), test, len(dataset.classes))
 
 
 def fit_to_budget(settings: Settings, dataset: Dataset) -> Settings:
@@ -46,36 +62,38 @@ def fit_to_budget(settings: Settings, dataset: Dataset) -> Settings:
         return settings
     if begun := _begun(settings):
         progress.say(f"{Run(settings.run).folder} was begun with {begun.epochs} epochs and keeps them")
-        return replace(settings, recipe=begun, minutes=0.0, pflop=0.0, candidates={})
-    name = next(iter(settings.candidates))
-    available = _available(settings, settings.candidates[name], dataset)
-    nearest = min(settings.candidates, key=lambda each: _distance(settings.candidates[each], available, dataset))
+        return _settled(settings, begun, settings.recipe_name)
+    candidates, name = settings.candidates, next(iter(settings.candidates))
+    sizes = sizes_of(dataset, candidates[name])  # all candidates divide the images in the same way
+    available = _available(settings, candidates[name], sizes.classes)
+    nearest = min(candidates, key=lambda each: _distance(candidates[each], available, sizes))
     if nearest != name:
-        name, available = nearest, _available(settings, settings.candidates[nearest], dataset)
-    recipe = _longest(settings.candidates[name], available, dataset, evaluates=bool(settings.minutes))
+        name, available = nearest, _available(settings, candidates[nearest], sizes.classes)
+    recipe = _longest(candidates[name], available, sizes, evaluates=bool(settings.minutes))
     if recipe is None:
         words = "give more, or a smaller arch"
         raise KitError(f"{_in_words(settings)} is not enough for one epoch of {name} here: {words}")
-    work = training_pflop(recipe, dataset)
+    work = training_pflop(recipe, sizes)
     if int(os.environ.get("RANK", 0)) == 0:
         told = f"{name} with {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}, {work:.3g} PFLOP"
         progress.say(f"{_in_words(settings)}: {told}; {expectation(work)}")
+    return _settled(settings, recipe, name)
+
+
+def _settled(settings: Settings, recipe: Recipe, name: str) -> Settings:
+    """The settings without a budget, with the recipe that it chose."""
     return replace(settings, recipe=recipe, recipe_name=name, minutes=0.0, pflop=0.0, candidates={})
 
 
-def training_pflop(recipe: Recipe, dataset: Dataset) -> float:
+def training_pflop(recipe: Recipe, sizes: Sizes) -> float:
     """The arithmetic of a whole training in 10^15 floating-point operations, evaluations left out."""
-    images = len(split(dataset, recipe.split, recipe.seed).train_labels)
-    steps = Selection(recipe, images, torch.device("cpu"), ALONE).steps
-    return sum(pflop_of_epochs(recipe, len(dataset.classes), steps))
+    return sum(pflop_of_epochs(recipe, sizes.classes, steps_of_epochs(recipe, sizes.training)))
 
 
-def evaluation_pflop(recipe: Recipe, dataset: Dataset) -> float:
+def evaluation_pflop(recipe: Recipe, sizes: Sizes) -> float:
     """The arithmetic of a training's evaluations: each epoch on the validation images, at the end on all images."""
-    parts = split(dataset, recipe.split, recipe.seed)
-    held = 0 if parts.test_labels is None else len(parts.test_labels)
-    images = recipe.epochs * len(parts.validation_labels) + len(parts.train_labels) + held
-    return images * forward_flops(recipe.architecture, len(dataset.classes), IMAGE_SIDE) / 1e15
+    images = recipe.epochs * sizes.validation + sizes.training + sizes.test
+    return images * forward_flops(recipe.architecture, sizes.classes, IMAGE_SIDE) / 1e15
 
 
 def expectation(pflop: float) -> str:
@@ -132,28 +150,28 @@ def _with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     return recipe.replace(epochs=epochs, warmup=recipe.warmup * epochs / recipe.epochs)
 
 
-def _available(settings: Settings, recipe: Recipe, dataset: Dataset) -> float:
+def _available(settings: Settings, recipe: Recipe, classes: int) -> float:
     """The arithmetic in PFLOP that the budget allows."""
     if settings.pflop:
         return settings.pflop
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise KitError("minutes is measured by one process: give it to the train notebook; here give pflop or epochs")
-    speed = training_speed(recipe, len(dataset.classes), default_device(), settings.amp) * settings.gpus
+    speed = training_speed(recipe, classes, default_device(), settings.amp) * settings.gpus
     progress.say(f"this machine trains at {1000 * speed:.3g} TFLOP/s")
     return settings.minutes * 60 * (1 - SPARE) * speed
 
 
-def _distance(recipe: Recipe, available: float, dataset: Dataset) -> float:
+def _distance(recipe: Recipe, available: float, sizes: Sizes) -> float:
     """How far a recipe's own arithmetic is from the budget: the logarithm of the factor between them."""
-    return abs(math.log(training_pflop(recipe, dataset) / available))
+    return abs(math.log(training_pflop(recipe, sizes) / available))
 
 
-def _longest(recipe: Recipe, available: float, dataset: Dataset, evaluates: bool) -> Recipe | None:
+def _longest(recipe: Recipe, available: float, sizes: Sizes, evaluates: bool) -> Recipe | None:
     """The recipe with as many epochs as the arithmetic allows, by bisection; None if one epoch takes more."""
 
     def fits(epochs: int) -> bool:
         longer = _with_epochs(recipe, epochs)
-        needed = training_pflop(longer, dataset) + (evaluation_pflop(longer, dataset) if evaluates else 0)
+        needed = training_pflop(longer, sizes) + (evaluation_pflop(longer, sizes) if evaluates else 0)
         return needed <= available
 
     if not fits(1):

@@ -75,8 +75,8 @@ def run_and_print(command: list[str], look: Callable[[], None] = lambda: None) -
     """Run `command`, print its lines as they come, and call `look` twice a second.
 
     SIGTERM and SIGINT ask the command to save and end; this function then waits for its end. The command runs in its
-    own
-    session: a terminal sends Ctrl-C to every process of a session, and a second signal would end the training unsaved.
+    own session: a terminal sends Ctrl-C to every process of a session, and a second signal would end the training
+    unsaved.
 
     Raises:
         KitError: the command failed.
