@@ -98,24 +98,12 @@ AUGMENTING = ("augment", "cutout", "jitter", "rotation", "mixup_alpha", "cutmix_
               "skip_easy", "split", "seed")  # fmt: skip
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "explore": ("data", "recipe", *AUGMENTING),
-    "train": (
-        "data",
-        "run",
-        "recipe",
-        "minutes",
-        "pflop",
-        *RULES,
-        "amp",
-        "compile",
-        "gpus",
-        "resume",
-        "max_hours",
-        "track",
-    ),
+    "train": ("data", "run", "recipe", "minutes", "pflop", *RULES, "amp", "compile", "gpus", "resume", "max_hours",
+              "track"),
     "misclassification": ("data", "run", "weights", "other", "amp"),
     "submit": ("data", "run", "weights", "test_file", "tta", "header", "upload", "message", "amp"),
     "ablation": (),
-}
+}  # fmt: skip
 STEPS = ("explore", "train", "misclassification", "submit")  # from images to a CSV
 
 

@@ -55,27 +55,20 @@ def _is_scale(value: Any) -> bool:
     return isinstance(value, dict) and _is_count(value.get("epochs")) and _is_number(value.get("channels"))
 
 
+_TEXT, _COUNT, _NUMBER = (_is_text, "text"), (_is_count, "a whole number"), (_is_number, "a number")
 CONFIG: Mapping[str, tuple[Test, str]] = {
     "recipe": (_is_recipe, "a table of settings"),
-    "data": (_is_text, "text"),
     "classes": (_is_list_of_names, "a list of names"),
-    "images": (_is_count, "a whole number"),
-    "parameters": (_is_count, "a whole number"),
-    "amp": (_is_text, "text"),
-    "processes": (_is_count, "a whole number"),
-    "threads": (_is_count, "a whole number"),
-    "device": (_is_text, "text"),
-    "command": (_is_text, "text"),
-    "row": (_is_text, "text"),
     "scale": (_is_scale, "epochs and channels"),
+    **dict.fromkeys(("images", "parameters", "processes", "threads"), _COUNT),
+    **dict.fromkeys(("data", "amp", "device", "command", "row"), _TEXT),
 }
 METRICS: Mapping[str, tuple[Test, str]] = {
     **{f"{which}_accuracy": (_is_percentage, "a percentage") for which in ("last", "best", "train", "test")},
-    **dict.fromkeys(("best_epoch", "epochs", "training_images", "validation_images", "parameters"),
-                    (_is_count, "a whole number")),
-    **dict.fromkeys(("train_seconds", "wall_seconds", "pflop"), (_is_number, "a number")),
-    "split": (_is_text, "text"),
-}  # fmt: skip
+    **dict.fromkeys(("best_epoch", "epochs", "training_images", "validation_images", "parameters"), _COUNT),
+    **dict.fromkeys(("train_seconds", "wall_seconds", "pflop"), _NUMBER),
+    "split": _TEXT,
+}
 
 
 class Record(dict):
