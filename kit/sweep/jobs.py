@@ -6,6 +6,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -51,6 +52,20 @@ class Job:
     def words(self) -> list[str]:
         """Arguments of the Python that runs the job, but for the last one: the process number of its parent."""
         return ["-m", "kit.sweep.jobs", str(self.folder), json.dumps(dict(self.parameters))]
+
+    def start(self, environment: Mapping[str, str], cwd: Path | None = None) -> subprocess.Popen:
+        """Start its process, whose parent this process is; what it prints goes to `log`.
+
+        Args:
+            environment: the whole environment of the process.
+            cwd: the folder that it works in; None is that of this process.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, *self.words, str(os.getpid())]
+        with self.log.open("a") as log:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=cwd
+            )
 
     def failure(self, code: int) -> str | None:
         """Why its process failed: the last line of its log, or the signal that ended it; None if it did not fail.

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -83,9 +82,4 @@ class LocalEngine:
 
 
 def _start(job: Job, place: Mapping[str, str]) -> subprocess.Popen:
-    job.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, *job.words, str(os.getpid())]
-    with job.log.open("a") as log:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment_of_child(place)
-        )
+    return job.start(environment_of_child(place))

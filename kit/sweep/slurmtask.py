@@ -40,11 +40,7 @@ class Task:
         cores = int(os.environ.get("SLURM_CPUS_PER_TASK") or 1)
         changes = self.environment | {"OMP_NUM_THREADS": cluster.threads(cores, self.environment)}
         changes.setdefault("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
-        with self.job.log.open("a") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *self.job.words, str(os.getpid())], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, env=os.environ | changes, cwd=self.folder,
-            )  # fmt: skip
+        self._process = self.job.start(os.environ | changes, self.folder)
         if self._signals:  # it came before there was a process
             self._process.terminate()
         code = self._process.wait()
