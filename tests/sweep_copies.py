@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -47,6 +48,29 @@ def wait_until(happened, process, seconds=240):
         assert process.poll() is None, "the sweep ended before"
         assert time.monotonic() < limit, "the sweep does not get on"
         time.sleep(0.01)
+
+
+def six_folders(root: Path) -> list[Path]:
+    """The run folders of a sweep of two rows and three seeds."""
+    names = [f"{row}-2epochs-x0.125-digits-seed{seed}" for seed in (1, 2, 3) for row in ("digits", "quick")]
+    return [root / "runs" / name for name in names]
+
+
+def finished(folders: Sequence[Path]) -> list[Path]:
+    return [folder for folder in folders if (folder / "metrics.json").is_file()]
+
+
+def check_that_the_same_command_ends_it(root: Path, words: Sequence[str], folders: Sequence[Path], seconds: float,
+                                        digits):  # fmt: skip
+    """Start the sweep again: it trains what is left, alone in each folder, and prints one table."""
+    before = {folder: (folder / "metrics.json").stat().st_mtime_ns for folder in finished(folders)}
+    process, output = start_sweep(root, *words), root / "output.txt"
+    assert process.wait(seconds) == 0, output.read_text()
+    assert finished(folders) == folders
+    assert all((folder / "metrics.json").stat().st_mtime_ns == written for folder, written in before.items())
+    assert output.read_text().count("mean %") == 1
+    assert not [folder for folder in folders if "is in use by" in (folder / "sweep.log").read_text()]
+    check_weights(folders, digits, root / "alone")
 
 
 def check_weights(folders, digits, alone: Path):

@@ -42,12 +42,7 @@ def words(rows, seeds, epochs):
 
 def test_six_runs_outlive_a_killed_head_a_killed_node_and_a_stop(copy, digits):
     sweep = words("digits,quick", 3, 2)
-    folders = [copy / "runs" / f"{row}-2epochs-x0.125-digits-seed{s}" for s in (1, 2, 3) for row in ("digits", "quick")]
-    output = copy / "output.txt"
-
-    def finished():
-        return [folder for folder in folders if (folder / "metrics.json").is_file()]
-
+    folders, output = sweep_copies.six_folders(copy), copy / "output.txt"
     process = start_sweep(copy, *sweep)
     wait_until(running, process)
     os.killpg(process.pid, signal.SIGKILL)  # the head of the sweep; its tasks go on
@@ -55,7 +50,7 @@ def test_six_runs_outlive_a_killed_head_a_killed_node_and_a_stop(copy, digits):
     assert slurm(*QUEUED)
 
     process = start_sweep(copy, *sweep)
-    wait_until(lambda: len(finished()) >= 1 and running(), process)
+    wait_until(lambda: len(sweep_copies.finished(folders)) >= 1 and running(), process)
     assert len(list((copy / "build" / "slurm").glob("*_submission.sh"))) == 1, "tasks in the queue were sent again"
     tasks = running()
     (node,) = slurm("sinfo", "--noheader", "--format=%n").split()
@@ -65,15 +60,7 @@ def test_six_runs_outlive_a_killed_head_a_killed_node_and_a_stop(copy, digits):
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(180) == 128 + signal.SIGTERM, output.read_text()
     assert "what had begun is saved; the same command goes on" in output.read_text() and not slurm(*QUEUED)
-
-    before = {folder: (folder / "metrics.json").stat().st_mtime_ns for folder in finished()}
-    process = start_sweep(copy, *sweep)
-    assert process.wait(300) == 0, output.read_text()
-    assert finished() == folders
-    assert all((folder / "metrics.json").stat().st_mtime_ns == written for folder, written in before.items())
-    assert output.read_text().count("mean %") == 1
-    assert not [folder for folder in folders if "is in use by" in (folder / "sweep.log").read_text()]
-    sweep_copies.check_weights(folders, digits, copy / "alone")
+    sweep_copies.check_that_the_same_command_ends_it(copy, sweep, folders, 300, digits)
 
 
 def test_before_its_time_limit_a_task_saves_and_goes_on_in_another_turn(copy):

@@ -39,8 +39,7 @@ class RayEngine:
 
     def __init__(self, address: str, jobs: int | None):
         self._ray, self.dashboard = _connected(address)
-        nodes = [node for node in self._ray.nodes() if node["Alive"] and _of(node, "CPU") + _of(node, "GPU")]
-        _check_nodes(self._ray, nodes)
+        nodes = _checked_nodes(self._ray)
         gpus = sum(int(_of(node, "GPU")) for node in nodes)
         self.at_once = jobs or gpus or len(nodes)
         self._needs = needs(self.at_once, nodes)
@@ -150,6 +149,10 @@ def needs(at_once: int, nodes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {"num_cpus": max(cores, 1), "num_gpus": math.floor(1000 / per_gpu) / 1000}
 
 
+def _ids(nodes: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {node["NodeID"] for node in nodes}
+
+
 def _of(node: Mapping[str, Any], resource: str) -> float:
     """How much of a resource a node offers; heads often offer no CPU cores."""
     return node["Resources"].get(resource, 0)
@@ -178,14 +181,21 @@ def _connected(address: str) -> tuple[Any, str | None]:
         ) from None
 
 
-def _check_nodes(ray: Any, nodes: Sequence[Mapping[str, Any]]) -> None:
-    """Let every node read what this machine wrote, and answer in the same folder.
+def _nodes(ray: Any) -> list[Mapping[str, Any]]:
+    """The nodes to work on, as far as Ray knows: it notices only after half a minute that one has died."""
+    nodes = [node for node in ray.nodes() if node["Alive"] and _of(node, "CPU") + _of(node, "GPU")]
+    if not nodes:
+        raise KitError("the Ray cluster has no node with CPU cores or GPUs: add one, `ray start --address=HEAD:6379`")
+    return nodes
+
+
+def _checked_nodes(ray: Any) -> list[Mapping[str, Any]]:
+    """The nodes to work on, after every one has read what this machine wrote, and answered in the same folder.
 
     Raises:
         KitError: there is no node to work on, or one does not see the folder or does not answer in time.
     """
-    if not nodes:
-        raise KitError("the Ray cluster has no node with CPU cores or GPUs: add one, `ray start --address=HEAD:6379`")
+    nodes = _nodes(ray)
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     with cluster.message_to_nodes() as (path, word):
@@ -203,5 +213,7 @@ def _check_nodes(ray: Any, nodes: Sequence[Mapping[str, Any]]) -> None:
                 seen = ray.get(reference) == word and path.with_name(f"{path.name}-{node['NodeID']}").is_file()
             except ray.exceptions.RayError:
                 seen = False
-            if not seen:
+            if not seen and node["NodeID"] in _ids(_nodes(ray)):
                 raise KitError(cluster.not_shared(name, "does not see the files of this machine"))
+    alive = _ids(_nodes(ray))  # not one that had died before it was asked
+    return [node for node in nodes if node["NodeID"] in alive]
