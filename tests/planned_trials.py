@@ -7,11 +7,12 @@ import torch
 
 from kit.__main__ import build_parser
 from kit.sweep import keeping
-from kit.sweep import plan as trials
+from kit.sweep.plan import planned
+from kit.sweep.request import read_request
 
 
 def plan(*words):
-    return trials.planned(build_parser().parse_args(["sweep", *words]))
+    return planned(read_request(build_parser().parse_args(["sweep", *words])))
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,9 @@ from kit.rules import REGULARIZATION, RUNNING, SUBMITTING, TRAINING
         (["run", "--header", "=1,x"], 2, "header has to be"),
         (["run", "--table", "1"], 2, "python -m kit sweep --table 1"),
         (["sweep", "--table", "1", "--epochs", "none"], 2, "epochs has to be"),
+        (["sweep", "--table", "9"], 2, "table '9' is not known"),
+        (["sweep", "--table", "epochs", "--epochs", "1"], 2, "become one recipe at this scale"),
+        (["sweep", "--rows", "sgd", "--on", "nowhere"], 2, "--on has to be local, ray, slurm"),
         (["push", "--amp", "fp8"], 2, "amp has to be one of"),
     ],
 )

@@ -29,16 +29,16 @@ ROWS = ("--rows", "paper,sgd", "--data", "digits", "--epochs", "2")
 
 @pytest.mark.parametrize("on", ["local", "ray", "slurm", "ray://head:10001", "10.0.0.1:6379"])
 def test_places_that_are_known(on):
-    assert plan(*ROWS, "--on", on).place == on
+    assert plan(*ROWS, "--on", on).request.place == on
 
 
 def test_the_options_of_slurm_are_those_of_sbatch():
-    assert plan(*ROWS, "--on", "slurm").slurm == {"time": "4:00:00", "cpus-per-task": "4", "gres": "gpu:1"}
+    assert plan(*ROWS, "--on", "slurm").request.slurm == {"time": "4:00:00", "cpus-per-task": "4", "gres": "gpu:1"}
     words = ["--slurm-gpu", "a100", "--slurm-time", "30", "--slurm-cpus", "8", "--slurm-set", "qos=high"]
     words += ["--slurm-partition", "short", "--slurm-account", "us", "--slurm-set", "mem=8G"]
     expected = {"partition": "short", "account": "us", "time": "30", "cpus-per-task": "8", "gres": "gpu:a100:1"}
-    assert plan(*ROWS, "--on", "slurm", *words).slurm == expected | {"qos": "high", "mem": "8G"}
-    assert "gres" not in plan(*ROWS, "--on", "slurm", "--slurm-gpu", "none").slurm
+    assert plan(*ROWS, "--on", "slurm", *words).request.slurm == expected | {"qos": "high", "mem": "8G"}
+    assert "gres" not in plan(*ROWS, "--on", "slurm", "--slurm-gpu", "none").request.slurm
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from papermill.cli import _resolve_type
 from kit.__main__ import build_parser
 from kit.ablation.experiments import TABLES
 from kit.parameters import NOTEBOOKS, as_markdown, check, from_arguments
-from kit.sweep import plan as trials
+from kit.sweep.plan import planned
+from kit.sweep.request import read_request
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.S)
@@ -48,9 +49,9 @@ def test_the_command_line_takes_it(words):
 @pytest.mark.parametrize("words", SWEEPS, ids=" ".join)
 def test_a_sweep_can_be_planned(words, no_runs):
     options = build_parser().parse_args(words[3:])
-    sweep = trials.planned(options)
+    sweep = planned(read_request(options))
     rows = len(TABLES[options.table].rows) if options.table else len(options.rows.split(","))
-    assert len(sweep.trials) == rows * len(trials.parse_seeds(options.seeds))
+    assert len(sweep.trials) == rows * len(sweep.request.seeds)
 
 
 @pytest.mark.parametrize("words", commands("papermill"), ids=" ".join)

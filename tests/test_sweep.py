@@ -23,6 +23,7 @@ from kit.recipe import RECIPES
 from kit.run import Run
 from kit.sweep import jobs, local
 from kit.sweep import running as sweep
+from kit.sweep.request import read_request
 from kit.system import progress
 from kit.system.interrupt import StopRequest
 
@@ -193,7 +194,7 @@ def test_a_push_that_cannot_work_is_refused_before_anything_is_written(workspace
         (["--seeds", "1,123456789", "--epochs", "100", "--arch-scale", "0.125"], "5 to 50 letters"),
     ):
         with pytest.raises(KitError, match=sentence):
-            sweep.run(build_parser().parse_args(["sweep", "--table", "2", "--push", "--dry-run", *words]))
+            sweep.run(read_request(build_parser().parse_args(["sweep", "--table", "2", "--push", "--dry-run", *words])))
     assert not (workspace / "build").exists()
 
 

@@ -13,7 +13,7 @@ from kit.data.loading import CLASSES
 from kit.errors import KitError
 from kit.parameters import check
 from kit.recipe import RECIPES
-from kit.sweep import plan as trials
+from kit.sweep.request import MOST_SEEDS, parse_seeds
 
 workspace, on_a_cpu = planned_trials.workspace, planned_trials.on_a_cpu
 plan, write_finished = planned_trials.plan, planned_trials.write_finished
@@ -42,7 +42,7 @@ def test_names_say_row_scale_and_seed():
     ("text", "seeds"), [(None, [1]), ("3", [1, 2, 3]), ("1,2,5", [1, 2, 5]), ("7,", [7]), ("0,1029", [0, 1029])]
 )
 def test_seeds_are_a_count_or_a_list(text, seeds):
-    assert trials.parse_seeds(text) == seeds
+    assert parse_seeds(text) == seeds
 
 
 def test_a_table_is_every_row_with_every_seed_and_all_rows_before_the_next_seed():
@@ -103,7 +103,7 @@ def test_a_finished_run_says_its_row_and_the_scale_that_made_its_recipe(words, s
     ids=str,
 )
 def test_only_what_became_smaller_is_called_shrunk(words, scale):
-    assert plan("--rows", *words).scale == scale
+    assert plan("--rows", *words).request.scale == scale
 
 
 def test_a_dry_run_lists_what_there_is_and_starts_nothing(workspace, monkeypatch, capsys):
@@ -139,6 +139,8 @@ def test_a_dry_run_lists_what_there_is_and_starts_nothing(workspace, monkeypatch
         (["--table", "1", "--seeds", "-1"], "seeds has to be a number from 1"),
         (["--table", "1", "--seeds", "one"], "seeds has to be a number from 1"),
         (["--table", "1", "--seeds", "1,1"], "different seeds"),
+        (["--table", "1", "--seeds", f"{MOST_SEEDS + 1}"], f"at most {MOST_SEEDS} seeds, not 1001"),
+        (["--table", "1", "--seeds", "9" * 30], f"at most {MOST_SEEDS} seeds"),
         (["--table", "1", "--seeds", "1,-1"], "seed has to be a whole number from 0"),
         (["--table", "1", "--jobs", "0"], "jobs has to be a whole number from 1, not 0"),
         (["--table", "1", "--jobs", "two"], "jobs has to be a whole number from 1, not 'two'"),

@@ -42,7 +42,9 @@ def run_command(options: Namespace) -> None:
         KitError: something is refused before any run starts, or runs failed.
         Stopped: SIGTERM or SIGINT came; every run at work has saved.
     """
-    parameters.given(options)  # what is refused is refused before torch is imported
+    from kit.sweep.request import read_request
+
+    request = read_request(options)  # what is refused here is refused before torch is imported
     from kit.sweep.running import run
 
-    run(options)
+    run(request)

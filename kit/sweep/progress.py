@@ -24,8 +24,8 @@ class Progress:
         failures: the reasons, by name of the run.
     """
 
-    def __init__(self, sweep: Sweep, places: int, stop: StopRequest, keep: bool):
-        self.sweep, self.places, self.stop, self.keep = sweep, places, stop, keep
+    def __init__(self, sweep: Sweep, places: int, stop: StopRequest):
+        self.sweep, self.places, self.stop = sweep, places, stop
         self.failures: dict[str, str] = sweep.conflicts
         self._trials = {trial.name: trial for trial in sweep.trials}
         self._waiting = {trial.name for trial in sweep.unfinished} - set(self.failures)
@@ -37,7 +37,7 @@ class Progress:
 
     def jobs(self) -> list[Job]:
         """The unfinished runs that have no other recipe's folder, with the parameters of their notebooks."""
-        settings = self.sweep.settings
+        settings = self.sweep.request.settings
         shared = {"data": settings.data, "amp": settings.amp, "compile": settings.compile}
         waiting = [trial for trial in self.sweep.unfinished if trial.name in self._waiting]
         return [Job(trial.run.folder, trial.parameters() | shared) for trial in waiting]
@@ -81,7 +81,7 @@ class Progress:
             return
         try:
             trial.mark()
-            if self.keep:
+            if self.sweep.request.keep:
                 keep_record(trial.run)
         except KitError as error:
             self.failures[trial.name] = str(error)

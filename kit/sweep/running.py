@@ -1,7 +1,6 @@
 """Sweeps: `python -m kit sweep --table 1 --seeds 3` trains every row with every seed, and goes on where it was cut."""
 
 import os
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -11,10 +10,11 @@ import torch
 from kit.ablation import LAST, figures_of
 from kit.data import load
 from kit.errors import KitError
-from kit.sweep.engines import LOCAL, SLURM, open_engine
+from kit.sweep.engines import open_engine
 from kit.sweep.places import run_jobs
 from kit.sweep.plan import Sweep, planned
 from kit.sweep.progress import Progress
+from kit.sweep.request import LOCAL, SLURM, Request
 from kit.system.interrupt import Stopped, StopRequest
 from kit.system.paths import EMBEDDED
 from kit.system.precision import precision
@@ -22,33 +22,28 @@ from kit.system.progress import Board
 from kit.workflow import notebook_path
 
 
-def run(options: Namespace) -> None:
-    """Run, list or push the sweep that the command line asks for.
+def run(request: Request) -> None:
+    """Run, list or push the sweep that was asked for.
 
     Raises:
         KitError: something was refused before anything started, or runs failed, told after all others have ended.
         Stopped: SIGTERM or SIGINT came; every run at work has saved.
     """
-    sweep = planned(options)
-    print(heading(sweep), flush=True)
-    if options.push:
-        push(sweep, options.competition, options.dry_run)
-    elif options.dry_run:
+    sweep = planned(request)
+    print(request.heading, flush=True)
+    if request.push:
+        push(sweep)
+    elif request.dry_run:
         print("\n".join(plan_in_words(sweep)))
-        if sweep.place == SLURM:
+        if request.place == SLURM:
             from kit.sweep.onslurm import SlurmEngine
 
-            print(f"\n{SlurmEngine(sweep.jobs, sweep.slurm).script(len(sweep.unfinished))}")
+            print(f"\n{SlurmEngine(request.jobs, request.slurm).script(len(sweep.unfinished))}")
     else:
-        train_all(sweep, options.keep)
+        train_all(sweep)
 
 
-def heading(sweep: Sweep) -> str:
-    """What the sweep is, and what was shrunk."""
-    return f"{sweep.title}; {sweep.scale}" if sweep.scale else sweep.title
-
-
-def train_all(sweep: Sweep, keep: bool) -> None:
+def train_all(sweep: Sweep) -> None:
     """Train what is unfinished, whatever fails, and print the table of all runs.
 
     Raises:
@@ -56,15 +51,15 @@ def train_all(sweep: Sweep, keep: bool) -> None:
         Stopped: as in `run`.
     """
     notebook_path("train")
-    gpus = devices()
+    gpus, request = devices(), sweep.request
     if sweep.unfinished:
-        if not gpus and sweep.place == LOCAL:
-            precision(torch.device("cpu"), sweep.settings.amp)
-        load(sweep.settings.data)  # once for all: what is missing is told, downloaded or decoded before they start
-    place = sweep.place if sweep.unfinished else LOCAL  # nothing to do needs no cluster
-    engine = open_engine(place, sweep.jobs, sweep.slurm, gpus)
-    with closing(engine), StopRequest(sweep.settings.hours) as stop, Board() as board:
-        progress = Progress(sweep, engine.at_once, stop, keep)
+        if not gpus and request.place == LOCAL:
+            precision(torch.device("cpu"), request.settings.amp)
+        load(request.settings.data)  # once for all: what is missing is told, downloaded or decoded before they start
+    place = request.place if sweep.unfinished else LOCAL  # nothing to do needs no cluster
+    engine = open_engine(place, request.jobs, request.slurm, gpus)
+    with closing(engine), StopRequest(request.settings.hours) as stop, Board() as board:
+        progress = Progress(sweep, engine.at_once, stop)
         print(progress.beginning(engine.beginning()), flush=True)
         run_jobs(progress.jobs(), engine, stop, progress.began, progress.ended, lambda: board.show(progress.states))
     print(table_in_words(sweep))
@@ -85,7 +80,7 @@ def table(sweep: Sweep) -> pd.DataFrame:
     Beside it the mean of the best epoch's, which was chosen on the same images.
     """
     rows = []
-    for experiment in sweep.experiments:
+    for experiment in sweep.request.experiments:
         figures = figures_of([t.run for t in sweep.trials if t.experiment == experiment and t.finished])
         columns = {"n": "n", "mean %": LAST, "sd": "sd", "best epoch %": "best epoch (%)"}
         shown = {name: figures[column] for name, column in columns.items()}
@@ -106,10 +101,10 @@ def table_in_words(sweep: Sweep) -> str:
         f"last epoch on the validation images of the {splits} split, beside the best epoch, chosen on these same "
         "images; minutes of one run; the paper's figures: full scale, best epoch"
     )
-    return f"\n{heading(sweep)}\n{words}\n{frame.to_string()}"
+    return f"\n{sweep.request.heading}\n{words}\n{frame.to_string()}"
 
 
-def push(sweep: Sweep, competition: str | None, dry_run: bool) -> None:
+def push(sweep: Sweep) -> None:
     """Send every unfinished run to Kaggle as a kernel of its own; what is begun here goes on there.
 
     Raises:
@@ -118,7 +113,7 @@ def push(sweep: Sweep, competition: str | None, dry_run: bool) -> None:
     """
     from kit import competition as kaggle
 
-    settings, unfinished = sweep.settings, sweep.unfinished
+    request, settings, unfinished = sweep.request, sweep.request.settings, sweep.unfinished
     if settings.data not in ("auto", *EMBEDDED):
         raise KitError(f"a kernel does not see data {settings.data!r} of this machine: leave --data out")
     if conflicts := list(sweep.conflicts.values()):
@@ -129,12 +124,12 @@ def push(sweep: Sweep, competition: str | None, dry_run: bool) -> None:
         kaggle.kernel_slug(f"kit-run-{name}" if checkpoint else f"kit-{name}")
     for sent, trial in enumerate(unfinished):
         try:
-            kaggle.push(["train"], trial.parameters() | shared, resume_run=begun[trial.name], slug=competition,
-                        dry_run=dry_run)  # fmt: skip
+            kaggle.push(["train"], trial.parameters() | shared, resume_run=begun[trial.name],
+                        slug=request.competition, dry_run=request.dry_run)  # fmt: skip
         except KitError as error:
             raise KitError(f"{sent} of {len(unfinished)} runs sent, then: {error}; pull those when they have ended, "
                            "and the same command sends what is left") from None  # fmt: skip
-    print(f"{len(unfinished)} runs {'written' if dry_run else 'sent'}")
+    print(f"{len(unfinished)} runs {'written' if request.dry_run else 'sent'}")
 
 
 def devices() -> list[str]:
