@@ -88,8 +88,9 @@ def test_minutes_count_evaluations_and_leave_some_free(cifar, measured):
     assert chosen(cifar, recipe="quick", minutes=10, gpus=2).recipe.epochs > 1.9 * recipe.epochs
 
 
-def test_minutes_choose_the_recipe_and_measure_it(cifar, measured):
+def test_minutes_choose_the_recipe_and_measure_it(cifar, measured, capsys):
     assert chosen(cifar, minutes=5).recipe_name == "quick"
+    assert capsys.readouterr().out.startswith("measuring how fast this machine trains ")
     assert len(measured) == 1
     assert chosen(cifar, minutes=60, lr=0.07).recipe_name == "evening"
     assert measured[-1] == RECIPES["evening"].replace(lr=0.07)  # what is given holds for whatever is chosen

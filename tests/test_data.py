@@ -3,7 +3,11 @@
 import hashlib
 import os
 import pickle
+import re
 import socket
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_sources import write_archive, write_batches, write_image_folder
 from sklearn.datasets import load_digits
+from torchvision.datasets import CIFAR10
 
-from kit.data import imagefolder, official, places
+from kit.data import download, imagefolder, official, places
 from kit.data import loading as data
 from kit.data.loading import CLASSES, Dataset, load, load_competition_test, split, write_competition_test
 from kit.errors import KitError
+from kit.system import progress
 
+FETCH = download._fetch
 SLUG = places.COMPETITIONS[0]
 OFFICIAL = "official python batches in the folder"
 
@@ -29,14 +36,21 @@ def kaggle(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(places, "KAGGLE_INPUT", tmp_path / "input")
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(data, "CIFAR10", no_network)
+    monkeypatch.setattr(download, "_fetch", no_network)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr(places, "workspace", Path)
     return tmp_path / "input"
 
 
-def no_network(root: str, download: bool) -> None:
+class SilentHandler(SimpleHTTPRequestHandler):
+    """Serves a folder without a word."""
+
+    def log_message(self, *_arguments) -> None:
+        pass
+
+
+def no_network(root: str) -> None:
     Path(root, "cifar-10-python.tar.gz").write_bytes(b"the first bytes")
     raise OSError("no route to host")
 
@@ -120,26 +134,50 @@ def test_nothing_anywhere_is_told_in_one_sentence_and_leaves_nothing(kaggle, exi
 
 @pytest.mark.filterwarnings("ignore:.*published md5 sums")
 def test_a_download_is_kept_for_the_next_start(kaggle, monkeypatch):
-    def download(root: str, download: bool) -> None:
+    def fetch(root: str) -> None:
         assert socket.getdefaulttimeout() is not None
         write_batches(Path(root, "cifar-10-batches-py"))
 
-    monkeypatch.setattr(data, "CIFAR10", download)
+    monkeypatch.setattr(download, "_fetch", fetch)
     assert load().source == f"{OFFICIAL} data/cifar-10-batches-py"
     assert socket.getdefaulttimeout() is None
-    monkeypatch.setattr(data, "CIFAR10", no_network)
+    monkeypatch.setattr(download, "_fetch", no_network)
     assert len(load().train_images) == 50
     assert list(Path("data").iterdir()) == [Path("data/cifar-10-batches-py")]
 
 
 def test_a_server_that_never_answers_is_given_up(kaggle, monkeypatch):
     """The real torchvision download, sent to a socket that takes connections and says nothing."""
-    monkeypatch.setattr(data, "_SECONDS_WITHOUT_ANSWER", 0.3)
+    monkeypatch.setattr(download, "_SECONDS_WITHOUT_ANSWER", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(official.CIFAR10, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/cifar.tar.gz")
-        monkeypatch.setattr(data, "CIFAR10", official.CIFAR10)
+        monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/cifar.tar.gz")
+        monkeypatch.setattr(download, "_fetch", FETCH)
         with pytest.raises(KitError, match=r"the download failed .*timed out"):
             load()
+
+
+@pytest.mark.filterwarnings("ignore:.*published md5 sums")
+@pytest.mark.parametrize("quiet", ["0", "1"])
+def test_torchvisions_own_bar_is_replaced_by_the_kits_lines(kaggle, tmp_path, monkeypatch, capfd, quiet):
+    """The real torchvision download, from a server on this machine."""
+    write_batches(tmp_path / "made")
+    write_archive(tmp_path / "served" / official.ARCHIVE, tmp_path / "made")
+    serve = partial(SilentHandler, directory=tmp_path / "served")
+    for name in ("FIRST_SECONDS", "LINE_SECONDS", "SHORT_SECONDS"):
+        monkeypatch.setattr(progress, name, 0.0)
+    monkeypatch.setenv(progress.QUIET, quiet)
+    monkeypatch.setattr(download, "_fetch", FETCH)
+    there = lambda cifar: Path(cifar.root, cifar.base_folder).is_dir()  # noqa: E731
+    monkeypatch.setattr(CIFAR10, "_check_integrity", there)  # ours are small, with sums of their own
+    monkeypatch.setattr("torchvision.datasets.utils.check_md5", lambda *_, **__: True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{official.ARCHIVE}")
+        assert len(load().train_images) == 50
+        server.shutdown()
+    out, err = capfd.readouterr()
+    assert "B/s" not in err, "a bar"
+    assert re.match(r"\.\.\. downloading CIFAR-10: [\d,]+ of [\d,]+ bytes", out) if quiet == "0" else out == ""
 
 
 # --- a folder or an archive ---
@@ -239,7 +277,7 @@ def test_noisy_digits_are_the_same_digits_and_the_same_bytes_on_every_machine():
     shift = noisy.train_images.float() - plain.train_images.float()
     assert 20 < shift.abs().mean() < 40  # gray levels of 255
     digest = hashlib.sha256(noisy.test_images.numpy().tobytes()).hexdigest()
-    assert digest.startswith("baade3b5c70cb530")
+    assert digest.startswith("b5d36d976d67f7fd")
     assert "noise" in noisy.source and "noise" not in plain.source
 
 

@@ -255,7 +255,7 @@ def test_a_long_read_tells_how_far_it_is(folder, capsys, monkeypatch):
     imagefolder.read(folder)
     assert capsys.readouterr().out == "", "a folder read in a moment needs no line"
     touch(folder)
-    for name in ("FIRST_SECONDS", "LINE_SECONDS"):
+    for name in ("FIRST_SECONDS", "LINE_SECONDS", "SHORT_SECONDS"):
         monkeypatch.setattr(progress, name, 0.0)
     monkeypatch.setattr(imagefolder, "_CHUNK", 10)
     imagefolder.read(folder)

@@ -26,6 +26,16 @@ def batches(tmp_path) -> Path:
     return tmp_path / "cifar-10-batches-py"
 
 
+def test_names_and_sums_are_those_of_torchvision():
+    sums = {**dict(CIFAR10.train_list), **dict(CIFAR10.test_list), CIFAR10.meta["filename"]: CIFAR10.meta["md5"]}
+    assert sums == official._SUMS
+    assert (CIFAR10.base_folder, CIFAR10.filename) == (official.FOLDER, official.ARCHIVE)
+    assert [[name for name, _ in part] for part in (CIFAR10.train_list, CIFAR10.test_list)] == [
+        official._TRAIN,
+        official._TEST,
+    ]
+
+
 def same(one, other) -> bool:
     names = ("train_images", "train_labels", "test_images", "test_labels")
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)

@@ -95,6 +95,14 @@ def test_a_file_that_was_changed_is_named_before_anything_runs(handed_in, tmp_pa
         verifying.verify(tmp_path, str(test_file))
 
 
+def test_progress_of_a_long_prediction_is_shown_and_the_last_error_is_the_reason(tmp_path, monkeypatch, capsys):
+    script = "import sys; print('... predicting: 1 of 2 batches'); print('a path'); sys.exit('first\\nno weights')"
+    monkeypatch.setattr(verifying, "_PREDICT", script)
+    with pytest.raises(KitError, match="the kit in the pack cannot predict: no weights"):
+        verifying._predict(tmp_path, tmp_path / "test.pkl", tmp_path / "again.csv")
+    assert capsys.readouterr().out == "... predicting: 1 of 2 batches\n"
+
+
 def test_labels_that_differ_are_told_with_how_close_the_two_classes_were(tmp_path):
     ids = torch.arange(4)
     original = write_submission(tmp_path / "a.csv", ids, torch.tensor([0, 1, 2, 3]))

@@ -3,12 +3,15 @@
 import time
 
 import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from kit.bench import throughput
 from kit.competition import waiting
 from kit.system import progress
 from kit.train.learner import Learner
 from kit.train.watch import LateTotals
-from kit.workflow.notebook import Stream
+from kit.workflow import streaming
+from kit.workflow.streaming import Stream
 
 
 class Clock:
@@ -17,7 +20,7 @@ class Clock:
     def __init__(self, monkeypatch):
         self.now = 1000.0
         monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(progress, "_last_line", -progress.LINE_SECONDS)
+        monkeypatch.setattr(progress, "_last_line", None)
 
     def work(self, seconds, steps=1000, note=""):
         """Do the steps in so many seconds."""
@@ -27,14 +30,31 @@ class Clock:
                 work.advance(1, note)
 
 
-def test_the_first_line_comes_after_ten_seconds_and_the_next_after_thirty(monkeypatch, capsys):
+def test_the_first_line_comes_after_ten_seconds_and_the_next_after_twenty_five(monkeypatch, capsys):
     clock = Clock(monkeypatch)
     clock.work(9)
     assert capsys.readouterr().out == ""
     clock.work(100, steps=100)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "... work: 10 of 100 steps, 0:01:30 left"
-    assert [line.split(" of ")[0].split()[-1] for line in lines] == ["10", "40", "70", "100"]
+    assert [line.split(" of ")[0].split()[-1] for line in lines] == ["10", "35", "60", "85"]
+
+
+def test_no_thirty_seconds_pass_in_silence_between_one_work_and_the_next(monkeypatch, capsys):
+    """An epoch, its evaluation, the next epoch: ten seconds of grace for each would be too much."""
+    clock = Clock(monkeypatch)
+    progress.say("row")
+    silences = []
+    for _ in range(40):
+        with progress.Progress("work", 24, "steps") as work:
+            for _ in range(24):
+                clock.now += 1
+                work.advance()
+                silences.append(clock.now - progress._last_line)
+    assert max(silences) <= 30
+    capsys.readouterr()
+    clock.work(0.5)
+    assert capsys.readouterr().out == "", "a short work needs no line"
 
 
 def test_rows_put_off_the_next_line_and_notes_are_made_only_to_be_shown(monkeypatch, capsys):
@@ -73,10 +93,10 @@ def test_a_terminal_gets_one_bar_that_leaves_nothing_behind(monkeypatch, capsys)
 RUNS = ["one: 1 of 3 epochs", "two: no epoch yet"]
 
 
-def test_a_board_prints_a_line_for_every_work_at_most_every_thirty_seconds(monkeypatch, capsys):
+def test_a_board_prints_a_line_for_every_work_every_twenty_five_seconds(monkeypatch, capsys):
     clock, asked = Clock(monkeypatch), []
     with progress.Board() as board:
-        for _ in range(90):
+        for _ in range(75):
             clock.now += 1
             board.show(lambda: asked.append(1) or RUNS)
     assert capsys.readouterr().out.splitlines() == [f"... {run}" for run in RUNS] * 3 and len(asked) == 3
@@ -132,3 +152,26 @@ def test_kit_run_streams_the_rows_of_train_and_only_the_progress_of_others(capsy
     expected = "\n     1/2  row\n     2/2  row\n\n  ... predicting: 3 of 9 batches\n"
     assert capsys.readouterr().out == expected
     assert train.begun and other.begun
+
+
+def test_a_notebook_that_prints_nothing_for_long_is_told_of_with_its_section(capsys, monkeypatch):
+    monkeypatch.setattr(streaming, "SILENT_SECONDS", 0.2)
+    with Stream(everything=False) as stream:
+        for number, cell in enumerate([new_markdown_cell("## Small changes\n\nOf images."), new_code_cell("1")]):
+            stream.enter_cell(cell=cell, cell_index=number)
+        until = time.monotonic() + 10
+        while not stream.begun and time.monotonic() < until:
+            time.sleep(0.01)
+    assert capsys.readouterr().out.startswith("\n  ... at Small changes, 0:00:00 so far\n")
+    with Stream(everything=False) as stream:
+        for _ in range(50):
+            stream.write("... row\n")
+            time.sleep(0.01)
+    assert "so far" not in capsys.readouterr().out
+
+
+def test_a_benchmark_tells_where_it_is_on_standard_error_unless_silenced(monkeypatch, capsys):
+    throughput._tell("round 1")
+    monkeypatch.setenv(progress.QUIET, "1")
+    throughput._tell("round 2")
+    assert capsys.readouterr() == ("", "round 1\n")

@@ -26,6 +26,7 @@ from kit.recipe import Recipe
 from kit.run import describe_machine
 from kit.system.allocator import freed_memory_kept
 from kit.system.precision import default_device, precision
+from kit.system.progress import quiet
 from kit.train import CHUNK_IMAGES, Batches, Learner
 
 EPOCH_IMAGES = 50_000
@@ -45,6 +46,7 @@ class Bench:
 
     def __init__(self, settings: BenchSettings):
         self.settings, self.device, self.amp = settings, default_device(), settings.amp
+        _tell("preparing both ways, and choosing how many steps a round has")
         batch_size = settings.batch_size
         self.recipe = Recipe(arch=settings.arch, batch_size=batch_size, lr=SMALL_LR)
         images, labels = _images(settings.data, EPOCH_IMAGES)
@@ -76,10 +78,10 @@ class Bench:
         peaks: dict[str, list[float]] = {"kit": [], "paper": []}
         images = {"augment": len(self.to_augment.images), "train": len(self.images), "predict": len(self.images)}
         for number in range(1, self.settings.rounds + 1):
-            print(f"round {number} of {self.settings.rounds}", file=sys.stderr, flush=True)
             peaks["kit"].append(matrix_product_rate(self.device, precision(self.device, self.amp)))
             peaks["paper"].append(matrix_product_rate(self.device, torch.float32))
             for phase in PHASES:
+                _tell(f"round {number} of {self.settings.rounds}: {phase}")
                 rates[f"kit {phase}"].append(images[phase] / self._kit_seconds(phase, kit[phase]))
                 rates[f"paper {phase}"].append(self._paced(paper[phase]()))
         medians = {way: median(values) for way, values in peaks.items()}
@@ -240,3 +242,9 @@ def _images(data: str, count: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
     return images, torch.randint(10, (count,), generator=generator)
+
+
+def _tell(text: str) -> None:
+    """Print a line of progress on standard error, since standard output holds the figures, unless silenced."""
+    if not quiet():
+        print(text, file=sys.stderr, flush=True)

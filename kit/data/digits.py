@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-NOISE = 115  # of 255 gray levels: hard enough that a trained network leaves some mistakes to look at
+NOISE = 105  # of 255 gray levels: hard enough that a trained network leaves some mistakes to look at
 
 
 def digits(noisy: bool = False) -> tuple[Tensor, Tensor]:

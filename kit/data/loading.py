@@ -1,21 +1,16 @@
 """Load CIFAR-10 from any source as tensors, and split it into training and validation images."""
 
-import contextlib
-import os
-import socket
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.datasets import CIFAR10
 
 from kit.data import imagefolder, official, places
 from kit.data.classnames import CLASSES, DIGITS
 from kit.data.dataset import Dataset
 from kit.data.digits import digits
+from kit.data.download import download
 from kit.data.testfile import CompetitionTest, find_competition_test, load_competition_test, write_competition_test
 from kit.errors import KitError
 from kit.system.paths import EMBEDDED
@@ -39,7 +34,6 @@ SPLITS = ("paper", "holdout")
 HOLDOUT_FRACTION = 0.16  # the paper's 84:16, taken from the training images
 
 _DIGITS_TEST_FRACTION = 0.2
-_SECONDS_WITHOUT_ANSWER = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +66,7 @@ def load(source: str | Path = "auto") -> Dataset:
     if source in EMBEDDED:
         return _digits(noisy=source == "noisy-digits")
     place, resize = places.place_of(source)
-    found = (places.find_dataset() or _download(places.local_data())) if place == "auto" else _found(Path(place))
+    found = (places.find_dataset() or download(places.local_data())) if place == "auto" else _found(Path(place))
     return imagefolder.read(found, resize) if imagefolder.holds_images(found) else official.read(found)
 
 
@@ -143,36 +137,3 @@ def _digits(noisy: bool) -> Dataset:
     train, test = _stratified(labels, _DIGITS_TEST_FRACTION, seed=0)
     source = f"scikit-learn's handwritten digits, enlarged to 32x32{', with noise' if noisy else ''}"
     return Dataset(images[train], labels[train], images[test], labels[test], DIGITS, source)
-
-
-def _download(folder: Path) -> Path:
-    """Download the official batches with torchvision. An interrupted download leaves nothing in `folder`."""
-    existed = folder.exists()
-    target = folder / official.FOLDER
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as part, _impatient_sockets():
-            CIFAR10(part, download=True)
-            os.replace(Path(part, official.FOLDER), target)
-    except (OSError, RuntimeError) as error:  # torchvision raises RuntimeError for a wrong checksum
-        if official.holds_batches(target):  # another process of this training was faster
-            return target
-        if not existed:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise KitError(
-            f"CIFAR-10 was not found in {places.where_auto_looks()}, and the download failed ({error}); pass "
-            f"-p data digits, or -p data with a folder that holds {places.FORMS}, or set {places.VARIABLE} to one"
-        ) from None
-    return target
-
-
-@contextlib.contextmanager
-def _impatient_sockets() -> Iterator[None]:
-    """Give sockets a time limit: torchvision sets none, and would wait for minutes behind a firewall."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_SECONDS_WITHOUT_ANSWER)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

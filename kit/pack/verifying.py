@@ -45,6 +45,7 @@ def verify(pack: str | Path, test_file: str = "auto") -> bool:
         manifest = read_json(folder / MANIFEST)
         _check_files(folder, manifest)
         _tell_versions(manifest)
+        print("predicting again with the kit in the pack", flush=True)
         again = _predict(folder, path.resolve(), Path(empty) / "again.csv")
         original = folder / manifest["csv"]
         if again.read_bytes() == original.read_bytes():
@@ -86,12 +87,20 @@ def _tell_versions(manifest: dict[str, Any]) -> None:
 
 
 def _predict(folder: Path, test_file: Path, output: Path) -> Path:
-    """Let the kit of the pack, and no other, predict the CSV again."""
+    """Let the kit of the pack, and no other, predict the CSV again; its lines of progress are shown."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", _PREDICT, str(folder), str(test_file), str(output)]
-    done = subprocess.run(command, cwd=output.parent, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
+    with tempfile.TemporaryFile("w+") as errors:  # a pipe that nobody reads would fill up
+        child = subprocess.Popen(
+            command, cwd=output.parent, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        with child:
+            for line in child.stdout or ():
+                if line.startswith("..."):
+                    print(line, end="", flush=True)
+        errors.seek(0)
+        reason = (errors.read().strip().splitlines() or ["no reason given"])[-1][:300]
+    if child.returncode:
         raise KitError(f"the kit in the pack cannot predict: {reason}")
     return output
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from kit.errors import KitError
 from kit.system.files import replacing
+from kit.system.progress import over
 
 MOST_MEMBERS = 100_000  # of an archive; one with a file for each image of CIFAR-10 has 60,000
 LARGEST_CONTENT = 10_000_000_000  # bytes unpacked; CIFAR-10 and the test file have 220 MB
@@ -34,7 +35,7 @@ def unpack(archive: str | Path, folder: str | Path) -> int:
         with zipfile.ZipFile(archive) as content:
             members = [member for member in content.infolist() if not member.is_dir()]
             _check(members, archive, folder)
-            for member in members:
+            for member in over(members, f"unpacking {archive.name}", "files"):
                 with replacing(folder / member.filename) as part:
                     _extract(content, member, part)
     except FileNotFoundError:

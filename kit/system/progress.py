@@ -2,7 +2,7 @@
 
 - A terminal, or a notebook that is open in a browser or an editor: one tqdm bar, drawn twice a second.
 - Everywhere else (papermill, CI, Kaggle's batch kernels, output into a file): a plain line, the first after 10 s, then
-  at most every 30 s; other lines that go through `say` count as well.
+  every 25 s, so that no 30 s pass without one; other lines that go through `say` count as well.
 
 KIT_QUIET=1 silences both. Only the outermost of nested works is shown. `Board` shows works of several processes.
 """
@@ -16,14 +16,15 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 QUIET = "KIT_QUIET"
-FIRST_SECONDS, LINE_SECONDS = 10.0, 30.0
+FIRST_SECONDS, LINE_SECONDS = 10.0, 25.0
 BAR_SECONDS = 0.5
+SHORT_SECONDS = 1.0  # a work that is over by then needs no line, whenever the last one was
 
 Item = TypeVar("Item")
 Note = str | Callable[[], str]
 _open: list["Progress"] = []
 _boards: list["Board"] = []
-_last_line = -LINE_SECONDS  # when this process last printed a line, by time.monotonic()
+_last_line: float | None = None  # when this process last printed a line, by time.monotonic()
 
 
 class Progress:
@@ -102,7 +103,7 @@ def over(items: Iterable[Item], title: str, unit: str, total: int | None = None)
 class Board:
     """One line for each of several works that go on side by side; a context manager.
 
-    A terminal shows the lines in one place, at most twice a second. Elsewhere they are printed, at most every 30 s.
+    A terminal shows the lines in one place, at most twice a second. Elsewhere they are printed every 25 s.
     """
 
     def __init__(self) -> None:
@@ -130,7 +131,7 @@ class Board:
             sys.stderr.write("".join(f"{text}\n" for text in texts))
             sys.stderr.flush()
             self._drawn, self._due = len(texts), now + BAR_SECONDS
-        elif now >= _last_line + LINE_SECONDS:
+        elif now >= next_line(now):
             for line in lines():
                 say(f"... {line}")
             self._due = now + LINE_SECONDS
@@ -141,6 +142,11 @@ class Board:
             sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")  # up, and clear what is below
             sys.stderr.flush()
             self._drawn = 0
+
+
+def next_line(otherwise: float) -> float:
+    """When a plain line is due: some time after the last one; at `otherwise` if none was printed yet."""
+    return otherwise if _last_line is None else _last_line + LINE_SECONDS
 
 
 def say(text: str) -> None:
@@ -233,13 +239,14 @@ class _Lines:
         self.work = work
 
     def first_due(self, now: float) -> float:
-        return max(now + FIRST_SECONDS, _last_line + LINE_SECONDS)
+        return max(next_line(now + FIRST_SECONDS), now + SHORT_SECONDS)
 
-    def next_due(self, _now: float) -> float:
-        return _last_line + LINE_SECONDS
+    def next_due(self, now: float) -> float:
+        return next_line(now)
 
     def show(self, note: str) -> None:
-        if time.monotonic() >= _last_line + LINE_SECONDS:  # nothing else was printed meanwhile
+        now = time.monotonic()
+        if now >= next_line(now):  # nothing else was printed meanwhile
             say(f"... {self.work.words(note)}")
 
     def close(self) -> None:

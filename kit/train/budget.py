@@ -156,6 +156,7 @@ def _available(settings: Settings, recipe: Recipe, classes: int) -> float:
         return settings.pflop
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise KitError("minutes is measured by one process: give it to the train notebook; here give pflop or epochs")
+    progress.say(f"measuring how fast this machine trains {recipe.arch}, which takes some seconds")
     speed = training_speed(recipe, classes, default_device(), settings.amp) * settings.gpus
     progress.say(f"this machine trains at {1000 * speed:.3g} TFLOP/s")
     return settings.minutes * 60 * (1 - SPARE) * speed

@@ -87,6 +87,8 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         learner.fit_stem(_spread(parts.train_images, STEM_IMAGES))
         log = _continued(run, learner, selection, resume, owner)
         if world.leads:
+            if learner.compiled:
+                progress.say("compiling faster kernels in the first steps, which takes a minute or more")
             _write_config(run, learner, dataset, compile)
         with Followers(everybody if world.leads else [], run) as following:
             stopped_in = _loop(learner, batches, parts, log, stop, checkpoint_seconds, following)

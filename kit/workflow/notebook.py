@@ -1,13 +1,12 @@
 """Run the notebooks headlessly, in order, through papermill."""
 
-import io
 import logging
 import os
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +22,7 @@ from kit.system import files, progress
 from kit.system.interrupt import PassedOn
 from kit.system.machine import environment_of_child
 from kit.system.paths import ROOT
+from kit.workflow.streaming import Stream
 
 
 def notebook_path(name: str) -> Path:
@@ -37,9 +37,7 @@ def notebook_path(name: str) -> Path:
     return path
 
 
-def execute(
-    name: str, parameters: Mapping[str, Any], output: str | Path, log: TextIO | io.TextIOBase | None = None
-) -> Path:
+def execute(name: str, parameters: Mapping[str, Any], output: str | Path, log: TextIO | Stream | None = None) -> Path:
     """Run a notebook and leave the executed copy at `output`, also if it fails.
 
     SIGTERM and SIGINT reach the notebook's kernel, where a training saves and ends.
@@ -56,13 +54,14 @@ def execute(
     source, output = notebook_path(name), Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    enter_cell = log.enter_cell if isinstance(log, Stream) else None
     try:
         with files.replacing(output) as part, _quiet():
             try:
                 papermill.execute_notebook(
                     source, part, dict(parameters), progress_bar=False, cwd=str(Path.cwd()), stdout_file=log,
                     stderr_file=log, start_timeout=300, kernel_manager_class=OwnKernelManager,
-                    kernel_name="python3", language="python",
+                    kernel_name="python3", language="python", on_cell_start=enter_cell,
                 )  # fmt: skip
             except (PapermillExecutionError, DeadKernelError):
                 os.replace(part, output)
@@ -123,30 +122,6 @@ def _quiet() -> Iterator[None]:
             os.close(screen)
 
 
-class Stream(io.StringIO):
-    """Prints what a notebook prints, indented below its name, as it comes.
-
-    Args:
-        everything: False prints the lines of progress alone, which begin with three dots.
-
-    Attributes:
-        begun: whether a line was printed.
-    """
-
-    def __init__(self, everything: bool):
-        super().__init__()
-        self._everything, self._rest, self.begun = everything, "", False
-
-    def write(self, text: str) -> int:
-        """Print the lines that are whole by now."""
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            if line.strip() and (self._everything or line.startswith("...")):
-                print("" if self.begun else "\n", f"  {line}", sep="", flush=True)
-                self.begun = True
-        return len(text)
-
-
 def execute_all(names: list[str], parameters: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
     """Run notebooks in order, stopping at the first failure: a line each, with the train notebook's rows as they come.
 
@@ -162,9 +137,10 @@ def execute_all(names: list[str], parameters: Mapping[str, Mapping[str, Any]], f
     for name in names:
         began = time.monotonic()
         print(f"{name:18}", end="", flush=True)
-        stream = None if progress.quiet() else Stream(everything=name == "train")
+        watching = nullcontext() if progress.quiet() else Stream(everything=name == "train")
         try:
-            done.append(execute(name, parameters.get(name, {}), folder / f"{name}.ipynb", log=stream))
+            with watching as stream:
+                done.append(execute(name, parameters.get(name, {}), folder / f"{name}.ipynb", log=stream))
         except KitError:
             print("failed", flush=True)
             raise
