@@ -99,7 +99,8 @@ def published_line(rows: pd.DataFrame, line: Line, validation: float | None = No
         part = rows[rows.fit == fitted]
         axes.plot(part.validation, part.kaggle, marker, color=BLUE, markerfacecolor=face, markersize=5)
     text = "filled: fitted rows; open squares: shown only\nline and 95 % interval for one more team\n"
-    text += f"Kaggle = {line.slope:.3f} x validation {line.intercept:+.1f}, spread {line.spread:.2f}"
+    sign = "-" if line.intercept < 0 else "+"
+    text += f"Kaggle = {line.slope:.3f} x validation {sign} {abs(line.intercept):.1f}, spread {line.spread:.2f}"
     axes.text(0.02, 0.98, text, transform=axes.transAxes, va="top", fontsize=8)
     if validation is not None:
         _mark(axes, line, validation)

@@ -41,6 +41,7 @@ def run_notebooks(given: dict[str, Any]) -> Run:
     if other := settings["misclassification"].other:
         Run.load(other).check_unseen_validation(settings["train"].recipe)
     csv = _expected_csv(settings["submit"], trained)
+    print(f"{', '.join(STEPS)}: each executed copy goes to {trained.folder}", flush=True)
     execute_all(list(STEPS), parameters, trained.folder)
     print(trained.summary())
     _report(trained)
@@ -89,7 +90,7 @@ def demo() -> None:
         "misclassification": DEMO,
         "submit": DEMO | {"test_file": str(test_file)},
     }
-    print("five notebooks on handwritten digits with noise; each executed copy is yours to read")
+    print("five notebooks on handwritten digits with noise; each executed copy is yours to read", flush=True)
     with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or DEMO_THREADS}):
         execute_all([*STEPS, "ablation"], parameters, trained.folder)
     csv = submission_path([trained])
