@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -221,12 +222,13 @@ def test_with_both_checkpoints_damaged_nothing_is_trained(trained, digits, digit
 
 
 @pytest.mark.parametrize("name", [*TEXTS, "model.safetensors", "best.safetensors"])
-@pytest.mark.parametrize("content", [b"", None], ids=["empty", "flipped"])
-def test_the_same_command_rebuilds_a_damaged_file_of_a_finished_run(trained, digits, digits_recipe, name, content):
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b""), flip, Path.unlink],
+                         ids=["empty", "flipped", "missing"])  # fmt: skip
+def test_the_same_command_rebuilds_a_damaged_file_of_a_finished_run(trained, digits, digits_recipe, name, damage):
     path = trained.folder / name
     before, figures = path.read_bytes(), trained.metrics
     assert figures["best_epoch"] == figures["epochs"], "the best weights have to be the last for this test"
-    path.write_bytes(content) if content is not None else flip(path)
+    damage(path)
     train(digits_recipe, digits, trained)
     trained.check()
     trained.model("last"), trained.model("best")

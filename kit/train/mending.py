@@ -11,14 +11,15 @@ from kit.train.log import RunLog
 
 
 def damages(run: Run) -> dict[Path, str]:
-    """The files of a run folder that cannot be read, and why; for a finished run also weights that are missing."""
+    """The files of a run folder that cannot be read, and why; for a finished run also those that are missing."""
     found: dict[Path, str] = {}
     checks: dict[Path, Callable[[], object]] = {
         run.config_path: lambda: run.recipe,
         run.history_path: lambda: run.history,
         run.metrics_path: lambda: run.metrics,
     }
-    checks = {path: check for path, check in checks.items() if path.exists()}
+    checks = {path: partial(_read_existing, path, check) for path, check in checks.items()
+              if run.finished or path.exists()}  # fmt: skip
     if run.finished and has_readable_config(run):  # weights can be checked only if the recipe is known
         checks |= {run.folder / name: partial(run.model, which) for which, name in WEIGHTS.items()}
     for path, check in checks.items():
@@ -27,6 +28,17 @@ def damages(run: Run) -> dict[Path, str]:
         except KitError as error:
             found[path] = str(error)
     return found
+
+
+def _read_existing(path: Path, read: Callable[[], object]) -> None:
+    """Read a file that has to be there.
+
+    Raises:
+        KitError: it is missing, or `read` refuses it.
+    """
+    if not path.exists():
+        raise KitError(f"{path} is missing")
+    read()
 
 
 def has_readable_config(run: Run) -> bool:
