@@ -218,7 +218,7 @@ def test_randaugment_draws_as_torchvision_does(monkeypatch):
 
 def test_trivialaugment_draws_as_torchvision_does(monkeypatch):
     theirs = torchvision_outcomes(TRIVIALAUGMENT, 10_000, monkeypatch)
-    assert_same_distribution(outcomes(draw_trivialaugment(100_000, seeded())), theirs)
+    assert_same_distribution(outcomes(draw_trivialaugment(100_000, 32, 32, seeded())), theirs)
 
 
 def test_signs_are_even():
@@ -273,4 +273,4 @@ def test_randaugment_refuses_what_is_out_of_range():
 
 def test_a_plan_for_another_number_of_images_is_refused():
     with pytest.raises(ValueError, match="for 3 images, not 2"):
-        apply(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), draw_trivialaugment(3))
+        apply(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), draw_trivialaugment(3, 32, 32))

@@ -4,8 +4,8 @@ Every function takes and returns batches on any device. All randomness comes fro
 torch's default one), so the same seed draws the same augmentation on every device, and the host never waits.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal
 
 import torch
@@ -16,9 +16,8 @@ from kit.augment.erasing import draw_rectangles
 from kit.augment.jitter import color_jitter, draw_color_jitter, draw_rotation, random_rotation
 from kit.augment.mixing import cutmix, mixup
 from kit.augment.operations import Plan, apply, check_images
-from kit.augment.policies import draw_autoaugment, draw_randaugment, draw_trivialaugment
 from kit.augment.transfer import send
-from kit.augment.words import read_words
+from kit.augment.words import POLICIES, read_words
 
 __all__ = [
     "MEAN",
@@ -123,12 +122,10 @@ def _normalize(images: Tensor, squares: tuple[Tensor, Tensor] | None = None) -> 
     return result
 
 
-# By name: draws a plan from the number of images, their height and width, and a CPU generator.
-POLICIES: dict[str, Callable[[int, int, int, torch.Generator | None], Plan]] = {
-    "autoaugment": lambda count, height, width, generator: draw_autoaugment(count, height, width, generator),
-    "randaugment": lambda count, height, width, generator: draw_randaugment(count, height, width, generator=generator),
-    "trivialaugment": lambda count, _height, _width, generator: draw_trivialaugment(count, generator),
-}
+def _draw_policy(policy: str, count: int, height: int, width: int, generator: torch.Generator | None = None) -> Plan:
+    """The plan of a policy of POLICIES for `count` images of `height` x `width` pixels."""
+    module, function = POLICIES[policy]
+    return getattr(import_module(f"kit.augment.{module}"), function)(count, height, width, generator)
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ class Pipeline:
         crop: pixels of padding before the random crop; 0 leaves it out.
         padding: "zero" or "reflect".
         flip: whether to mirror half of the images.
-        policy: None, "autoaugment", "randaugment" or "trivialaugment".
+        policy: None, or a word of POLICIES, such as "autoaugment".
         jitter: strength for brightness, contrast and saturation, and half of it for hue; 0 (off) to 1.
         rotation: largest angle in degrees; 0 (off) to 180.
         cutout: side of Cutout's squares in pixels; 0 leaves it out.
@@ -233,7 +230,7 @@ class Pipeline:
     def _draw_plans(self, count: int, height: int, width: int, generator: torch.Generator | None) -> list[Plan]:
         plans = []
         if self.policy:
-            plans.append(POLICIES[self.policy](count, height, width, generator))
+            plans.append(_draw_policy(self.policy, count, height, width, generator))
         if self.jitter:
             strength = self.jitter
             plans.append(draw_color_jitter(count, strength, strength, strength, strength / 2, generator))

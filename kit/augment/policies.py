@@ -92,7 +92,7 @@ def randaugment(
     """
     check_images(images)
     height, width = images.shape[2:]
-    return apply(images, draw_randaugment(len(images), height, width, num_ops, magnitude, generator))
+    return apply(images, draw_randaugment(len(images), height, width, generator, num_ops, magnitude))
 
 
 def trivialaugment(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -110,7 +110,7 @@ def trivialaugment(images: Tensor, generator: torch.Generator | None = None) -> 
         ValueError: `images` has another shape.
     """
     check_images(images)
-    return apply(images, draw_trivialaugment(len(images), generator))
+    return apply(images, draw_trivialaugment(len(images), *images.shape[2:], generator))
 
 
 def draw_autoaugment(count: int, height: int, width: int, generator: torch.Generator | None = None) -> Plan:
@@ -128,9 +128,9 @@ def draw_randaugment(
     count: int,
     height: int,
     width: int,
+    generator: torch.Generator | None = None,
     num_ops: int = 2,
     magnitude: int = 9,
-    generator: torch.Generator | None = None,
 ) -> Plan:
     """Draw RandAugment's plan for `count` images of `height` x `width` pixels: `num_ops` stages.
 
@@ -143,8 +143,8 @@ def draw_randaugment(
     return _draw_evenly(_standard_space(31, height, width), bins, generator)
 
 
-def draw_trivialaugment(count: int, generator: torch.Generator | None = None) -> Plan:
-    """Draw TrivialAugment's plan for `count` images of any size: one stage."""
+def draw_trivialaugment(count: int, height: int, width: int, generator: torch.Generator | None = None) -> Plan:
+    """Draw TrivialAugment's plan for `count` images: one stage, which no size changes."""
     return _draw_evenly(_wide_space(31), torch.randint(31, (count, 1), generator=generator), generator)
 
 

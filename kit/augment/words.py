@@ -7,8 +7,12 @@ from kit.errors import KitError
 
 CROPS = ("crop", "reflect", "shift")  # by 4 pixels over black, by 4 over mirrored edges, by 2 over mirrored edges
 FLIPS = ("flip", "alternate")  # half of the images at random; every image in every second epoch
-POLICY_WORDS = ("autoaugment", "randaugment", "trivialaugment")
-AUGMENTATIONS = (*CROPS, *FLIPS, *POLICY_WORDS)
+POLICIES = {  # by word, the module of kit/augment/ and its function that draws a plan for a batch
+    "autoaugment": ("policies", "draw_autoaugment"),
+    "randaugment": ("policies", "draw_randaugment"),
+    "trivialaugment": ("policies", "draw_trivialaugment"),
+}
+AUGMENTATIONS = (*CROPS, *FLIPS, *POLICIES)
 MEANING = "none, or any of " + ", ".join(AUGMENTATIONS) + " joined by +"
 
 
@@ -21,7 +25,7 @@ class Augmentations:
         padding: black, or the image mirrored about its edge.
         flip: whether half of the images are mirrored, at random.
         alternate: whether every image is mirrored in every second epoch (Jordan 2024, arXiv:2404.00498).
-        policy: a name of POLICY_WORDS, or None.
+        policy: a name of POLICIES, or None.
     """
 
     crop: int
@@ -48,9 +52,9 @@ def read_words(text: str) -> Augmentations:
     for group in (CROPS, FLIPS):
         if len(both := sorted(words.intersection(group))) > 1:
             raise KitError(f"augment takes one of {', '.join(sorted(group))}, not {' and '.join(both)}")
-    policies = [word for word in POLICY_WORDS if word in words]
+    policies = [word for word in POLICIES if word in words]
     if len(policies) > 1:
-        raise KitError(f"augment takes one policy of {', '.join(POLICY_WORDS)}, not {' and '.join(policies)}")
+        raise KitError(f"augment takes one policy of {', '.join(POLICIES)}, not {' and '.join(policies)}")
     return Augmentations(
         crop=2 if "shift" in words else 4 if words.intersection(CROPS) else 0,
         padding="reflect" if words.intersection(("reflect", "shift")) else "zero",
