@@ -17,7 +17,7 @@ from kit.errors import KitError
 from kit.recipe import FAMILY, RECIPES, RULES, Recipe, default_recipe, recipe_named
 from kit.rules import HEADER, NOT_GIVEN, RUNNING, SUBMITTING, Rule, parse_header, read, rules_of, setting
 from kit.system.precision import COMPILE, PRECISIONS
-from kit.views import chosen_views
+from kit.tta import chosen_views
 
 KAGGLE_HOURS = 11.5  # a session ends at 12
 TRACKERS = {  # by the name of its module, what pip installs

@@ -13,7 +13,7 @@ from kit.errors import KitError
 from kit.model import PARAMETER_BUDGET, count_parameters
 from kit.system import progress
 from kit.system.precision import autocast, default_device, precision
-from kit.views import ADAPTIVE, views_of
+from kit.tta import ADAPTIVE, views_of
 
 SURE = 0.8  # a lead of the flip's answer that the other views overturned for none of 10,000 test images (two networks)
 

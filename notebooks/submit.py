@@ -109,7 +109,7 @@ confidence_of_readings(networks, test.images, known.validation_images, amp=setti
 # %%
 from kit.predict import average_models
 from kit.submission import warn_of_unlikely_labels
-from kit.views import chosen_views
+from kit.tta import chosen_views
 
 views = chosen_views(settings.tta, trained.recipe.augment)
 together = average_models(networks, test.images, tta=views, amp=settings.amp)

@@ -9,7 +9,7 @@ from made_up_runs import DIGITS, make_agreement, make_run, make_table
 from matplotlib.figure import Figure
 
 from kit.ablation import comparisons, records
-from kit.ablation import report as ablation
+from kit.ablation import tables as ablation
 from kit.ablation.experiments import TABLES
 from kit.ablation.records import RESULTS, all_repetitions, finished_runs
 from kit.errors import KitError

@@ -6,7 +6,7 @@ from made_up_runs import make_agreement, make_run
 
 from kit.ablation.agreement import agreement, agreement_runs, comparisons_of
 from kit.ablation.records import finished_runs
-from kit.ablation.report import agreement_tables
+from kit.ablation.tables import agreement_tables
 from kit.recipe import PAPER
 
 ACCURACIES = {"engine": [60.0, 61.0, 62.0], "float32": [60.1, 61.3, 62.2], "paper-way": [59.0, 61.0]}

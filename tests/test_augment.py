@@ -10,7 +10,6 @@ from scipy.stats import beta, chisquare, kstest
 from torchvision.transforms import functional, transforms
 
 from kit.augment.jitter import draw_color_jitter, draw_rotation
-from kit.augment.operations import NAMES
 from kit.augment.pipeline import (
     MEAN,
     STD,
@@ -24,6 +23,7 @@ from kit.augment.pipeline import (
     random_flip,
     random_rotation,
 )
+from kit.augment.plans import NAMES
 from kit.augment.policies import autoaugment, randaugment
 
 FULL = Pipeline(4, "zero", True, "autoaugment", jitter=0.2, rotation=15, cutout=8, holes=2)

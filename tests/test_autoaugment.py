@@ -14,7 +14,7 @@ from scipy.stats import chi2_contingency, chisquare
 from torchvision.transforms import InterpolationMode, functional
 from torchvision.transforms import autoaugment as reference
 
-from kit.augment.operations import MATRICES, NAMES, Plan, apply
+from kit.augment.plans import MATRICES, NAMES, Plan, apply
 from kit.augment.policies import (
     autoaugment,
     draw_autoaugment,

@@ -9,7 +9,7 @@ from kit.recipe import Recipe
 from kit.train import batches as module
 from kit.train.batches import Batches
 from kit.train.distributed import World
-from kit.train.streams import stream
+from kit.train.randomness import stream
 
 PLAIN = Recipe(batch_size=16, augment="none", cutout=0, seed=3)
 DRAWN = PLAIN.replace(augment="crop+flip+autoaugment", cutout=8)

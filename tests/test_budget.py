@@ -10,7 +10,7 @@ from kit.errors import KitError
 from kit.model import draft, flops
 from kit.parameters import check
 from kit.recipe import FAMILY, RECIPES
-from kit.run import Run, kept
+from kit.run import Run, keptrecords
 from kit.system import files
 from kit.train import budget, loop
 from kit.train.arithmetic import PASSES
@@ -146,11 +146,11 @@ def test_the_expectation_is_interpolated_between_kept_runs(monkeypatch):
 
 
 def test_kept_runs_are_averaged_over_their_seeds(tmp_path):
-    source = next(iter(sorted(kept.RESULTS.glob("quick-seed*"))))
-    found = kept.mean_results(FAMILY)
+    source = next(iter(sorted(keptrecords.RESULTS.glob("quick-seed*"))))
+    found = keptrecords.mean_results(FAMILY)
     assert found["quick"][2] >= 3
     assert found["quick"][1] == pytest.approx(93, abs=1)
-    assert set(kept.mean_results(["nothing"], source.parent)) == set()
+    assert set(keptrecords.mean_results(["nothing"], source.parent)) == set()
 
 
 def test_a_budget_trains_to_the_end(digits, tmp_path):

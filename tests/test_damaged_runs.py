@@ -13,7 +13,7 @@ from made_up_runs import make_run
 
 from kit.ablation import agreement
 from kit.ablation.records import all_repetitions, finished_runs
-from kit.ablation.report import readme_tables
+from kit.ablation.tables import readme_tables
 from kit.errors import KitError
 from kit.recipe import PAPER, RECIPES
 from kit.run import checkpoint, weights

@@ -20,7 +20,7 @@ def workspace(tmp_path, monkeypatch):
     """An own folder for runs/, submissions/ and build/."""
     folder = tmp_path / "workspace"
     folder.mkdir()
-    for module in ("kit.run.folder", "kit.competition.kernel", "kit.competition.bringing", "kit.competition.portable"):
+    for module in ("kit.run.folder", "kit.competition.kernel", "kit.competition.pulling", "kit.competition.portable"):
         monkeypatch.setattr(f"{module}.workspace", lambda: folder)
     return folder
 

@@ -30,7 +30,7 @@ kit.system.interrupt.time = types.SimpleNamespace(monotonic=itertools.count().__
 def workspace(tmp_path, monkeypatch):
     folder = tmp_path / "workspace"
     folder.mkdir()
-    for module in ("kit.run.folder", "kit.competition.kernel", "kit.competition.bringing", "kit.competition.portable"):
+    for module in ("kit.run.folder", "kit.competition.kernel", "kit.competition.pulling", "kit.competition.portable"):
         monkeypatch.setattr(f"{module}.workspace", lambda: folder)
     return folder
 

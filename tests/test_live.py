@@ -9,7 +9,7 @@ from kit.ablation.records import kept_course
 from kit.plots import live
 from kit.plots.live import LiveCurves, course
 from kit.run import Run
-from kit.train.followers import Followers
+from kit.train.callbacks import Callbacks
 
 
 class Shown:
@@ -30,7 +30,7 @@ class Shown:
     def train(self, first, last, seconds):
         """Epochs `first` to `last`, each of so many seconds."""
         self.run.save_history(self.rows[: first - 1])
-        with Followers([LiveCurves()], self.run) as following:
+        with Callbacks([LiveCurves()], self.run) as following:
             for epoch in range(first, last + 1):
                 self.now += seconds
                 self.run.save_history(self.rows[:epoch])

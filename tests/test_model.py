@@ -8,7 +8,7 @@ from torch import nn
 from kit.errors import KitError
 from kit.model.architecture import ARCHITECTURES, FORMS, Architecture, parse
 from kit.model.basic import BasicBlock
-from kit.model.budget import PARAMETER_BUDGET, check_budget, count_parameters, draft
+from kit.model.parameterbudget import PARAMETER_BUDGET, check_budget, count_parameters, draft
 from kit.model.resnet import build
 from kit.model.summary import flops, summarize
 

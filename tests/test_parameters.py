@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kit.augment.words import AUGMENTATIONS
+from kit.augment.augmentations import AUGMENTATIONS
 from kit.errors import KitError
 from kit.parameters import NOTEBOOKS, OTHER_RULES, Settings, as_arguments, check, check_cell, from_arguments
 from kit.recipe import RECIPES, RULES
-from kit.views import TTA_VIEWS
+from kit.tta import TTA_VIEWS
 
 NOTEBOOK_FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 

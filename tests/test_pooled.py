@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from kit.augment.pipeline import normalize
 from kit.data.loading import load
 from kit.model.architecture import Architecture
-from kit.model.budget import check_budget, count_parameters
+from kit.model.parameterbudget import check_budget, count_parameters
 from kit.model.pooled import PooledBlock, WhiteningStem
 from kit.model.resnet import build
 from kit.model.summary import flops

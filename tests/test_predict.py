@@ -10,10 +10,10 @@ from torch.optim.swa_utils import update_bn
 import kit.predict as predict_module
 from kit.augment.pipeline import normalize
 from kit.errors import KitError
-from kit.model.budget import count_parameters
+from kit.model.parameterbudget import count_parameters
 from kit.model.resnet import build
 from kit.predict import average_models, predict
-from kit.views import TTA_VIEWS, VIEWS
+from kit.tta import TTA_VIEWS, VIEWS
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from kit.__main__ import main
 from kit.bench import command, throughput
 from kit.bench.counting import Kernel, count_step
 from kit.bench.prediction import CARDS, Card, card_named, predict_epoch, span, step_seconds, table
-from kit.model.budget import count_parameters
+from kit.model.parameterbudget import count_parameters
 from kit.model.resnet import build
 from kit.recipe import RECIPES, Recipe
 from kit.train.selection import steps_of_epochs

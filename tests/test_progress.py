@@ -8,8 +8,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from kit.bench import throughput
 from kit.competition import waiting
 from kit.system import progress
+from kit.train.epochprogress import LateTotals
 from kit.train.learner import Learner
-from kit.train.watch import LateTotals
 from kit.workflow import streaming
 from kit.workflow.streaming import Stream
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from conftest import ROOT
 
+from kit.augment.augmentations import AUGMENTATIONS
 from kit.augment.pipeline import Pipeline
-from kit.augment.words import AUGMENTATIONS
 from kit.errors import KitError
 from kit.lookahead import Lookahead
 from kit.model.resnet import build

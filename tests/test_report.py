@@ -12,10 +12,10 @@ from kit.errors import KitError
 from kit.recipe import PAPER
 from kit.run import Run
 from kit.system import files
-from kit.workflow.pages import allruns
-from kit.workflow.pages.allruns import write_index
-from kit.workflow.pages.notebooks import notebook_html
-from kit.workflow.pages.onerun import write_report
+from kit.workflow.reports import allruns
+from kit.workflow.reports.allruns import write_index
+from kit.workflow.reports.notebooks import notebook_html
+from kit.workflow.reports.onerun import write_report
 
 
 def notebook_with(path, *outputs, markdown="# Title\n\nA sentence."):
@@ -34,7 +34,7 @@ def runs(tmp_path, monkeypatch):
     for name, accuracy in (("middling", 70.0), ("best", 91.5), ("worst", 10.0)):
         make_run(folder, name, PAPER.replace(arch="tiny", epochs=4), accuracy)
     make_run(folder, "demo", PAPER.replace(arch="tiny", epochs=1), 99.0, classes=DIGITS)
-    for module in ("kit.run.folder", "kit.workflow.pages.allruns", "kit.submission.provenance"):
+    for module in ("kit.run.folder", "kit.workflow.reports.allruns", "kit.submission.provenance"):
         monkeypatch.setattr(f"{module}.workspace", lambda: tmp_path)
     return folder
 

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from training_process import few_digits
 
+from kit.augment.imagesizes import sides_of_epochs
 from kit.augment.resizing import resize
-from kit.augment.sides import sides_of_epochs
 from kit.errors import KitError
 from kit.model import build, flops
 from kit.recipe import RECIPES, Recipe

@@ -13,10 +13,10 @@ from limits import within_limits
 from made_up_runs import SMALL, make_run
 from safetensors.torch import load_file
 
-from kit.ablation.report import readme_tables
+from kit.ablation.tables import readme_tables
 from kit.data.loading import split
 from kit.errors import KitError
-from kit.model.budget import count_parameters
+from kit.model.parameterbudget import count_parameters
 from kit.recipe import PAPER, Recipe
 from kit.run import Run, all_runs, load_runs
 from kit.system import files

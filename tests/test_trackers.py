@@ -18,7 +18,7 @@ from kit import parameters
 from kit.errors import KitError
 from kit.parameters import check, tracker_named
 from kit.run import Run
-from kit.train.followers import Followers
+from kit.train.callbacks import Callbacks
 from kit.train.loop import train
 from kit.train.trackers import tracking
 from kit.train.trackers.tracking import Tracking
@@ -41,14 +41,14 @@ def follow_in_two_sessions(folder, kind):
     run.metrics_path.unlink()
     for first, last in ((1, 2), (1, 4)):
         run.save_history(rows[:first])
-        follower = Tracking(kind)
-        follower.begin(run)
+        callback = Tracking(kind)
+        callback.begin(run)
         for epoch in range(first + 1, last + 1):
             run.save_history(rows[:epoch])
-            follower.epoch(run)
+            callback.epoch(run)
         if last == 4:
             run.metrics_path.write_text(metrics)
-        follower.end(run)
+        callback.end(run)
     return run
 
 
@@ -171,7 +171,7 @@ def test_a_tracker_that_never_answers_is_left_behind(tmp_path, monkeypatch, caps
     adapters(monkeypatch, lambda *_: silence.wait())
     monkeypatch.setattr(tracking, "SECONDS", 0.2)
     run = make_run(tmp_path, "one", SMALL)
-    with Followers([Tracking("wandb")], run):
+    with Callbacks([Tracking("wandb")], run):
         pass
     silence.set()
     assert capsys.readouterr().out.endswith("TimeoutError: no answer in 0 s\n")
@@ -182,7 +182,7 @@ def test_a_finished_run_is_sent_once(tmp_path, monkeypatch):
     adapters(monkeypatch, lambda *arguments: made.append(arguments) or Failing(""))
     run = make_run(tmp_path, "one", SMALL)
     for _ in range(2):
-        with Followers([Tracking("wandb")], run):
+        with Callbacks([Tracking("wandb")], run):
             pass
     assert len(made) == 1
     run.clear()

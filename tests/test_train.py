@@ -8,7 +8,7 @@ import torch
 
 from kit.data.loading import Dataset, load
 from kit.errors import KitError
-from kit.model.budget import count_parameters, draft
+from kit.model.parameterbudget import count_parameters, draft
 from kit.model.resnet import build
 from kit.recipe import RECIPES, Recipe
 from kit.run import Run

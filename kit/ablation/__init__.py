@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         recipe_of,
         settings_of,
     )
-    from kit.ablation.report import (
+    from kit.ablation.tables import (
         agreement_tables,
         difference_tables,
         gap_tables,

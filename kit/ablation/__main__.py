@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from kit.ablation.report import rewrite_readme
+from kit.ablation.tables import rewrite_readme
 from kit.errors import KitError
 
 argparse.ArgumentParser(prog="python -m kit.ablation", description=__doc__).parse_args()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from kit.system.door import door
 
 if TYPE_CHECKING:
+    from kit.augment.augmentations import AUGMENTATIONS, Augmentations, read_words
     from kit.augment.crop import mirror, random_crop, random_flip
+    from kit.augment.imagesizes import read_sides, sides_of_epochs
     from kit.augment.jitter import color_jitter, random_rotation
     from kit.augment.mixing import cutmix, mixup
     from kit.augment.pipeline import MEAN, STD, Pipeline, cutout, normalize
     from kit.augment.policies import autoaugment, randaugment, trivialaugment
     from kit.augment.resizing import resize
-    from kit.augment.sides import read_sides, sides_of_epochs
     from kit.augment.transfer import send
-    from kit.augment.words import AUGMENTATIONS, Augmentations, read_words
 
 __all__, __dir__, __getattr__ = door(__name__)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from kit.augment.operations import NAMES, Plan, apply, check_images
+from kit.augment.plans import NAMES, Plan, apply, check_images
 
 
 def color_jitter(

@@ -11,13 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from kit.augment.augmentations import POLICIES, read_words
 from kit.augment.crop import random_crop, random_flip
 from kit.augment.erasing import draw_rectangles
 from kit.augment.jitter import color_jitter, draw_color_jitter, draw_rotation, random_rotation
 from kit.augment.mixing import cutmix, mixup
-from kit.augment.operations import Plan, apply, check_images
+from kit.augment.plans import Plan, apply, check_images
 from kit.augment.transfer import send
-from kit.augment.words import POLICIES, read_words
 
 __all__ = [
     "MEAN",

@@ -6,13 +6,13 @@
 
 Magnitudes, probabilities and pixels are those of torchvision's `AutoAugment(AutoAugmentPolicy.CIFAR10)`,
 `RandAugment()` and `TrivialAugmentWide()` on uint8 CPU tensors (nearest neighbour, zero fill), called once per image.
-The `draw_*` functions make a `Plan` on the host; `kit.augment.operations.apply` carries it out on the images' device.
+The `draw_*` functions make a `Plan` on the host; `kit.augment.plans.apply` carries it out on the images' device.
 """
 
 import torch
 from torch import Tensor
 
-from kit.augment.operations import NAMES, Plan, apply, check_images
+from kit.augment.plans import NAMES, Plan, apply, check_images
 
 # Two of (operation, probability, magnitude bin); a bin is one of ten equal steps, None if there is no magnitude.
 CIFAR10_POLICY = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from kit.competition import bringing, client, kernel_output, portable
+from kit.competition import client, kernel_output, portable, pulling
 from kit.competition.names import competition_slug, kernel_name
 from kit.competition.waiting import LONG_PATIENCE
 from kit.errors import KitError
@@ -224,7 +224,7 @@ def pull(kernel: str | None = None, *, wait: bool = True) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix=".pull-", dir=_made(home)) as stage:
         with client.explained(f"bringing back the output of {kernel}"):
             kernel_output.fetch(api, kernel, Path(stage))
-        brought = bringing.put_away(Path(stage), home)
+        brought = pulling.put_away(Path(stage), home)
     for path in brought:
         print(f"brought {path}")
     if state not in ("complete", "queued", "running"):

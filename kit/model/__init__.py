@@ -12,7 +12,7 @@ from kit.system.door import door
 if TYPE_CHECKING:
     from kit.model.architecture import ARCHITECTURES, FORMS, IMAGE_SIDE, Architecture, parse, sizes
     from kit.model.basic import BasicBlock
-    from kit.model.budget import PARAMETER_BUDGET, check_budget, count_parameters, draft
+    from kit.model.parameterbudget import PARAMETER_BUDGET, check_budget, count_parameters, draft
     from kit.model.pooled import WhiteningStem
     from kit.model.resnet import ResNet, build
     from kit.model.summary import LayerSummary, flops, summarize

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kit.model.architecture import IMAGE_SIDE
-from kit.model.budget import count_parameters
+from kit.model.parameterbudget import count_parameters
 from kit.model.resnet import ResNet
 
 

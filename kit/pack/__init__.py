@@ -4,7 +4,7 @@ In: runs with a CSV. Out: a zip; or what predicting again with that zip gives.
 May import: data, errors, predict, recipe, run, submission, system, train.
 """
 
-from kit.pack.again import predict_again, train_again
+from kit.pack.entrypoints import predict_again, train_again
 from kit.pack.making import pack
 from kit.pack.verifying import verify
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kit.errors import KitError
-from kit.pack.again import LOGITS
+from kit.pack.entrypoints import LOGITS
 from kit.pack.making import MANIFEST, versions
 from kit.submission import check_submission, find_test_file, sha256
 from kit.system.archive import unpack

@@ -54,7 +54,7 @@ def course(history: pd.DataFrame, epochs: int = 0, kept: pd.DataFrame | None = N
 
 
 class LiveCurves:
-    """Shows `course` below a notebook's cell while a training works, a follower of kit.train; elsewhere nothing.
+    """Shows `course` below a notebook's cell while a training works, a callback of kit.train; elsewhere nothing.
 
     One figure is drawn at the start and redrawn after epochs, at most every few seconds and so seldom that drawing
     takes at most one percent of the time. The last drawing shows the whole course, earlier sessions included.

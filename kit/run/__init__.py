@@ -6,7 +6,7 @@ May import: data, errors, model, recipe, system.
 
 from kit.run.contents import TRAINED, WEIGHTS, travels
 from kit.run.folder import Run, all_runs, load_runs, readable
-from kit.run.kept import RESULTS, mean_results, name_without_seed
+from kit.run.keptrecords import RESULTS, mean_results, name_without_seed
 from kit.run.machine import describe_machine
 
 __all__ = [

@@ -14,8 +14,8 @@ from kit.augment import Pipeline, cutmix, mirror, mixup, resize, send
 from kit.errors import KitError
 from kit.recipe import Recipe
 from kit.train.distributed import ALONE, World
+from kit.train.randomness import stream
 from kit.train.selection import Selection
-from kit.train.streams import stream
 
 CPU = torch.device("cpu")
 CHUNK_IMAGES = 2048  # augmented at a time: enough to hide kernel launches, few enough to bound memory

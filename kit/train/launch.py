@@ -15,19 +15,19 @@ from kit.run import Run
 from kit.system.interrupt import Stopped, StopRequest
 from kit.system.machine import environment_of_child
 from kit.train.budget import fit_to_budget
-from kit.train.followers import Follower, Followers
+from kit.train.callbacks import Callback, Callbacks
 from kit.train.loop import train
 
 POLL_SECONDS = 0.5  # longest time until a signal is passed on
 
 
-def launch(settings: Settings, dataset: Dataset, followers: Sequence[Follower] = ()) -> Run:
+def launch(settings: Settings, dataset: Dataset, callbacks: Sequence[Callback] = ()) -> Run:
     """Train with these settings and return the run.
 
     Args:
         settings: of the train notebook.
         dataset: images and labels.
-        followers: who is told of every epoch.
+        callbacks: what is told of every epoch.
 
     Raises:
         KitError: the machine has fewer GPUs than `gpus`, one of the processes failed, or a budget is too small.
@@ -38,20 +38,20 @@ def launch(settings: Settings, dataset: Dataset, followers: Sequence[Follower] =
     if settings.gpus == 1:
         return train(settings.recipe, dataset, run, amp=settings.amp, compile=settings.compile,
                      resume=settings.resume, max_hours=settings.hours, track=settings.track,
-                     followers=followers)  # fmt: skip
+                     callbacks=callbacks)  # fmt: skip
     if settings.gpus > torch.cuda.device_count():
         most = max(torch.cuda.device_count(), 1)
         raise KitError(f"gpus has to be at most {most} on this machine, not {settings.gpus}")
-    with Followers(followers, run) as following:
-        run_and_print(torchrun(settings.gpus, as_arguments(settings, "train")), _Epochs(run, following).look)
+    with Callbacks(callbacks, run) as told:
+        run_and_print(torchrun(settings.gpus, as_arguments(settings, "train")), _Epochs(run, told).look)
     return Run.load(run.folder)
 
 
 class _Epochs:
     """Sees the epochs of a training in other processes end, by its history.csv."""
 
-    def __init__(self, run: Run, following: Followers):
-        self._path, self._following, self._seen = run.history_path, following, 0.0
+    def __init__(self, run: Run, callbacks: Callbacks):
+        self._path, self._callbacks, self._seen = run.history_path, callbacks, 0.0
 
     def look(self) -> None:
         """Tell those who follow if there is a new row."""
@@ -59,7 +59,7 @@ class _Epochs:
             changed = self._path.stat().st_mtime
             if changed != self._seen:
                 self._seen = changed
-                self._following.epoch()
+                self._callbacks.epoch()
 
 
 def torchrun(processes: int, arguments: list[str]) -> list[str]:

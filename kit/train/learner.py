@@ -18,10 +18,10 @@ from kit.system.precision import COMPILE, autocast, precision
 from kit.train.averages import build_ema
 from kit.train.distributed import ALONE, World
 from kit.train.optimizers import build_optimizer
+from kit.train.randomness import stream
 from kit.train.schedule import Schedule
 from kit.train.selection import Selection
 from kit.train.stepping import Stepper
-from kit.train.streams import stream
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images, targets: mean loss, logits
 COMPILE_PAYS_FROM = 3_000_000  # images over all epochs; for fewer, compiling takes longer than it saves

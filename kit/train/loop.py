@@ -23,14 +23,14 @@ from kit.system.interrupt import Stopped, StopRequest
 from kit.system.precision import default_device, precision
 from kit.train.arithmetic import pflop_of_epochs
 from kit.train.batches import Batches
+from kit.train.callbacks import Callback, Callbacks
 from kit.train.distributed import joined_world
-from kit.train.followers import Follower, Followers
+from kit.train.epochprogress import watched
 from kit.train.learner import Learner
 from kit.train.log import RunLog
-from kit.train.mending import clear_damages, damages, has_readable_config, rebuild_weights
+from kit.train.repair import clear_damages, damages, has_readable_config, rebuild_weights
 from kit.train.selection import Selection
 from kit.train.trackers.tracking import Tracking
-from kit.train.watch import watched
 
 CHECKPOINT_SECONDS = 120.0  # the most that a killed run loses
 EPOCH_SECONDS = 20.0  # shorter epochs share a checkpoint
@@ -41,7 +41,7 @@ AGREE_STEPS = 16  # steps after which processes that train together agree whethe
 def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", compile: str = "auto", resume: bool = True,
           max_hours: float | None = None, device: torch.device | None = None,
           checkpoint_seconds: float = CHECKPOINT_SECONDS, track: str = "",
-          followers: Sequence[Follower] = ()) -> Run:  # fmt: skip
+          callbacks: Sequence[Callback] = ()) -> Run:  # fmt: skip
     """Train `recipe` on `dataset` into the folder of `run`; go on from its checkpoint if there is one.
 
     Args:
@@ -55,7 +55,7 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         device: by default the GPU, if there is one.
         checkpoint_seconds: time between checkpoints inside an epoch.
         track: a tracker of kit.parameters.TRACKERS; empty for that of the variable KIT_TRACK, or none.
-        followers: who else is told of every epoch; one that fails is left out, and the training goes on.
+        callbacks: what is told of every epoch; one that fails is left out, and the training goes on.
 
     Returns:
         `run`; its `finished` is False if max_hours ended it early.
@@ -68,11 +68,11 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
     device = device or default_device()
     _check_before_work(recipe, dataset, run, amp, device, resume)
     tracker = tracker_named(track)
-    everybody = [*followers, *([Tracking(tracker)] if tracker else [])]
+    everybody = [*callbacks, *([Tracking(tracker)] if tracker else [])]
     with joined_world() as world, StopRequest(max_hours) as stop, freed_memory_kept(device), ExitStack() as owning:
         damaged = damages(run) if resume and world.leads else {}
         if world.share(resume and run.finished and not damaged):
-            with Followers(everybody if world.leads else [], run):
+            with Callbacks(everybody if world.leads else [], run):
                 return run
         owner = None
         if world.leads:
@@ -90,8 +90,8 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
             if learner.compiled:
                 progress.say("compiling faster kernels in the first steps, which takes a minute or more")
             _write_config(run, learner, dataset, compile)
-        with Followers(everybody if world.leads else [], run) as following:
-            stopped_in = _loop(learner, batches, parts, log, stop, checkpoint_seconds, following)
+        with Callbacks(everybody if world.leads else [], run) as told:
+            stopped_in = _loop(learner, batches, parts, log, stop, checkpoint_seconds, told)
             if stopped_in is None:
                 if world.leads:
                     rebuild_weights(run, learner, log)
@@ -102,7 +102,7 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
 
 
 def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: StopRequest,
-          checkpoint_seconds: float, following: Followers) -> int | None:  # fmt: skip
+          checkpoint_seconds: float, told: Callbacks) -> int | None:  # fmt: skip
     """Train until the last epoch is over, and return None; or until a stop, and return its epoch, counted from 0."""
     world, epochs, selection = learner.world, learner.recipe.epochs, batches.selection
     for epoch in range(len(log.rows), epochs):  # rows, not steps: a stop may come after an epoch's last step
@@ -127,7 +127,7 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
                 row |= {"validation_loss": score.loss, "validation_accuracy": score.accuracy}
                 log.end_epoch(row, selection.steps[epoch] * learner.recipe.batch_size, model)
             log.print_row()
-            following.epoch()
+            told.epoch()
         if world.any(log.age > EPOCH_SECONDS) or epoch + 1 == epochs:
             log.save(learner, selection)
     return None

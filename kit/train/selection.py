@@ -12,7 +12,7 @@ from torch import Tensor
 from kit.errors import KitError
 from kit.recipe import Recipe
 from kit.train.distributed import World
-from kit.train.streams import stream
+from kit.train.randomness import stream
 
 LEFT_OUT_OF_EASY = 0.7  # share of the easy images; the others are shown, to see whether they are still easy
 WHOLE_FIRST = 1 / 3  # share of the epochs, at the beginning, that show every image

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kit.workflow.chain import demo, run_notebooks
     from kit.workflow.listing import print_recipe, print_recipes
     from kit.workflow.notebook import execute, notebook_path
-    from kit.workflow.pages.allruns import write_index
-    from kit.workflow.pages.onerun import write_report
+    from kit.workflow.reports.allruns import write_index
+    from kit.workflow.reports.onerun import write_report
 
 __all__, __dir__, __getattr__ = door(__name__)

@@ -14,8 +14,8 @@ from kit.parameters import NOTEBOOKS, STEPS, Settings, check_all
 from kit.run import Run
 from kit.submission import check_submission, find_test_file, submission_path
 from kit.workflow.notebook import execute_all
-from kit.workflow.pages.allruns import write_index
-from kit.workflow.pages.onerun import write_report
+from kit.workflow.reports.allruns import write_index
+from kit.workflow.reports.onerun import write_report
 
 DEMO = {"data": "noisy-digits", "run": "demo"}  # without noise, one mistake of 359 images would be left to look at
 # Half of the recipe's batch learns in two thirds of its epochs, and leaves 20 to 30 mistakes in most of the classes.

@@ -24,7 +24,7 @@ from torchvision.transforms import InterpolationMode, autoaugment, functional, v
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from kit.augment import crop, policies
 from kit.augment import pipeline as augment
-from kit.augment.operations import NAMES, Plan, apply
+from kit.augment.plans import NAMES, Plan, apply
 from kit.data import loading as data
 from kit.model import resnet as model
 

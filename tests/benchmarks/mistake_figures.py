@@ -22,7 +22,7 @@ from kit.plots import mistakes, scores
 from kit.predict import predict
 from kit.run import Run
 from kit.system import files
-from kit.views import TTA_VIEWS
+from kit.tta import TTA_VIEWS
 from tests.benchmarks.batchnorm import reestimate_batchnorm
 
 

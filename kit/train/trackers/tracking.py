@@ -1,4 +1,4 @@
-"""Tracking: the follower that sends a run's configuration, rows, curves and final figures to a tracker."""
+"""Tracking: the callback that sends a run's configuration, rows, curves and final figures to a tracker."""
 
 import importlib
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Who follows a training: a notebook's live figure, a tracker. The training goes on if one of them fails."""
+"""Callbacks of a training: a notebook's live figure, a tracker. The training goes on if one of them fails."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -7,8 +7,10 @@ from kit.run import Run
 from kit.system import progress
 
 
-class Follower(Protocol):
-    """What is told of a training's course. All it needs stands in the run folder; every method may raise.
+class Callback(Protocol):
+    """What is told when a training begins, ends an epoch, and ends. Every method may raise.
+
+    All that it needs stands in the run folder.
 
     Attributes:
         name: what it is, for the sentence that says that it failed.
@@ -26,13 +28,13 @@ class Follower(Protocol):
         """The training is finished, or was stopped, or failed; `run.finished` tells."""
 
 
-class Followers:
-    """Those who follow the training of `run`; a context manager around it."""
+class Callbacks:
+    """The callbacks of the training of `run`; a context manager around it."""
 
-    def __init__(self, followers: Sequence[Follower], run: Run):
-        self._followers, self._run = list(followers), run
+    def __init__(self, callbacks: Sequence[Callback], run: Run):
+        self._callbacks, self._run = list(callbacks), run
 
-    def __enter__(self) -> "Followers":
+    def __enter__(self) -> "Callbacks":
         self._tell("begin")
         return self
 
@@ -45,12 +47,12 @@ class Followers:
 
     def _tell(self, what: str) -> None:
         """Tell all; one that raises costs a line and hears no more."""
-        for follower in list(self._followers):
+        for callback in list(self._callbacks):
             try:
-                getattr(follower, what)(self._run)
+                getattr(callback, what)(self._run)
             except Exception as error:  # of any library: a training is worth more than what shows it
-                self._followers.remove(follower)
-                progress.say(f"warning: {follower.name} is off from now on, the training goes on: {_reason(error)}")
+                self._callbacks.remove(callback)
+                progress.say(f"warning: {callback.name} is off from now on, the training goes on: {_reason(error)}")
 
 
 def _reason(error: Any) -> str:

@@ -15,8 +15,8 @@ from kit.model import build, summarize
 from kit.run import Run
 from kit.submission import sha256, submission_path
 from kit.system import files
-from kit.workflow.pages.notebooks import notebook_html
-from kit.workflow.pages.page import RUN, page
+from kit.workflow.reports.notebooks import notebook_html
+from kit.workflow.reports.page import RUN, page
 
 NOTEBOOKS = {
     "explore": "Images",

@@ -11,7 +11,7 @@ from kit.ablation import data_of
 from kit.run import Run, all_runs
 from kit.system import files
 from kit.system.paths import workspace
-from kit.workflow.pages.page import INDEX, page
+from kit.workflow.reports.page import INDEX, page
 
 COLUMNS = (
     "run", "course", "accuracy (%)", "best epoch (%)", "epochs", "parameters", "PFLOP", "minutes", "split", "device",
