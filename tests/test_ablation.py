@@ -101,6 +101,7 @@ def test_the_readmes_results_hold_every_record(swept):
     assert "on a CPU, 2 threads, float32." in text
 
 
+@pytest.mark.slow
 def test_rewriting_the_readme_touches_its_block_alone_and_only_once(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{ablation.BEGIN}\nwhat stood here\n{ablation.END}\nafter\n")
@@ -151,6 +152,7 @@ def test_the_notebook_without_any_run_says_so_everywhere(places):
         assert isinstance(figure, Figure) and "yet" in figure.axes[0].texts[0].get_text()
 
 
+@pytest.mark.slow
 def test_the_notebook_in_a_fresh_clone_shows_what_is_kept(places):
     shutil.copytree(RESULTS, places / "results")
     _tables, *_, singles, others, frontier = run_notebook()

@@ -28,6 +28,7 @@ print(pages_held() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallopt is glibc's")
 def test_an_array_as_large_as_the_last_takes_no_new_pages_and_the_last_are_given_back():
     answer = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)

@@ -65,6 +65,7 @@ PICKLES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICKLES)
 def test_a_hostile_pickle_is_one_sentence(name, tmp_path):
     path = tmp_path / "attack.pkl"
@@ -112,6 +113,7 @@ ARCHIVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_a_hostile_archive_is_one_sentence(name, tmp_path):
     path = tmp_path / "attack.tar.gz"

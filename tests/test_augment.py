@@ -95,6 +95,7 @@ def squares_of_the_authors(length, height, width):
         yield keep.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [2, 7, 8, 16])
 def test_cutout_cuts_the_authors_squares_about_every_pixel_as_often(length):
     images = torch.rand(60 * 15 * 20, 3, 15, 20, generator=seeded()) + 1

@@ -30,6 +30,7 @@ def figures():
     return Bench(bench.BenchSettings(arch="4/1", batch_size=16, seconds=0, rounds=3)).measure()
 
 
+@pytest.mark.slow
 def test_json_is_one_complete_object(capsys, tmp_path):
     assert main(["bench", *TINY, "--json", f"--profile={tmp_path / 'profile.txt'}"]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -42,6 +43,7 @@ def test_json_is_one_complete_object(capsys, tmp_path):
     assert "convolution_backward" in profile and "Self CPU" in profile
 
 
+@pytest.mark.slow
 def test_figures_are_medians_and_shares_of_the_measured_peak(figures):
     train, predict = figures["train"], figures["predict"]
     for phase in figures.values():
@@ -80,6 +82,7 @@ def test_annotations_are_not_counted_as_kernels():
     assert _busy(SimpleNamespace(events=lambda: events)) == "2 kernels in 100 us: busy 50 us, gaps 50 us"
 
 
+@pytest.mark.slow
 def test_augmentation_is_timed_on_four_whole_chunks():
     ours = Bench(bench.BenchSettings(arch="4/1", seconds=0))
     assert len(ours.images) == 4 * 128 and len(ours.to_augment.images) == 4 * CHUNK_IMAGES

@@ -153,6 +153,7 @@ def test_kept_runs_are_averaged_over_their_seeds(tmp_path):
     assert set(keptrecords.mean_results(["nothing"], source.parent)) == set()
 
 
+@pytest.mark.slow
 def test_a_budget_trains_to_the_end(digits, tmp_path):
     two_epochs = 1.001 * training_pflop(RECIPES["digits"].replace(epochs=2), digits)
     given = {"data": "digits", "run": str(tmp_path / "run"), "pflop": two_epochs, "amp": "fp32"}

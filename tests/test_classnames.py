@@ -96,6 +96,7 @@ def test_one_class_is_too_few(tmp_path):
         load(tmp_path / "images")
 
 
+@pytest.mark.slow
 @within_limits
 @given(
     st.lists(st.text(max_size=300) | st.sampled_from(TUTORIAL) | st.from_regex("[0-9]{1,30}"), max_size=30, unique=True)

@@ -62,6 +62,7 @@ def tables(run):
     return {each.name for each in runs}
 
 
+@pytest.mark.slow
 @within_limits
 @QUICKLY
 @given(name=st.sampled_from(TEXTS), damage=damages())
@@ -80,6 +81,7 @@ def test_random_bytes_cuts_and_flips_of_a_text_lose_one_row_at_most(kept, name, 
         path.write_bytes(before)
 
 
+@pytest.mark.slow
 @within_limits
 @QUICKLY
 @given(data=st.data(), name=st.sampled_from(TEXTS[:2]), value=JSON)
@@ -194,6 +196,7 @@ def flip(path):
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_flipped_checkpoint_falls_back_to_the_one_before_it_and_ends_as_if_whole(tmp_path, digits, capsys):
     recipe = RECIPES["digits"].replace(arch="4,8/1,1", epochs=2)
     unbroken = train(recipe, digits, Run(tmp_path / "unbroken"), checkpoint_seconds=0)

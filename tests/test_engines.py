@@ -301,6 +301,7 @@ def test_a_task_returns_the_status_of_its_job_and_shows_itself_in_the_folder(tmp
     assert (folder / ANSWER).is_file() and not (queue / "calls").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signum", "checkpoint", "requeued"),
     [(signal.SIGUSR2, True, True), (signal.SIGUSR2, False, False), (signal.SIGTERM, True, False)],

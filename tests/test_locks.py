@@ -180,6 +180,7 @@ def test_an_ended_process_that_nobody_waited_for_owns_nothing(tmp_path):
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_second_training_in_a_folder_changes_nothing_there(tmp_path, digits, digits_recipe):
     run = Run(tmp_path / "two")
     started = start_training(digits_recipe.replace(epochs=400), run.folder, checkpoint_seconds=0.01)
@@ -198,6 +199,7 @@ def test_a_second_training_in_a_folder_changes_nothing_there(tmp_path, digits, d
     assert run.finished and not (run.folder / locks.TRAINING).exists()
 
 
+@pytest.mark.slow
 def test_a_training_that_was_taken_for_dead_saves_nothing_more(tmp_path, digits, digits_recipe, monkeypatch):
     run = Run(tmp_path / "run")
     take_weights = Run.save_history
@@ -212,6 +214,7 @@ def test_a_training_that_was_taken_for_dead_saves_nothing_more(tmp_path, digits,
     assert not run.checkpoint_path.exists() and not run.finished
 
 
+@pytest.mark.slow
 def test_without_what_windows_lacks_a_lock_is_owned_and_a_sweep_is_planned(tmp_path):
     program = f"""if True:
         import os, sys

@@ -80,6 +80,7 @@ def test_saved_between_synchronisations_it_resumes_bitwise(name, pullback):
     check_resuming(name, 5, 0.8, pullback, saved_at=7)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     name=st.sampled_from(sorted(OPTIMIZERS)),

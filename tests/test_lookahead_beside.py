@@ -125,6 +125,7 @@ def test_fused_steps_with_grad_scaler_skip_alike():
     assert distance(weights(model), weights(other)) < 1e-6
 
 
+@pytest.mark.slow
 def test_compiled_model_and_compiled_step_train_as_they_do_eagerly():
     model, other = build(), build()
     lookahead = Lookahead(OPTIMIZERS["sgd"](model.parameters()), k=3)

@@ -215,6 +215,7 @@ def test_what_later_notebooks_refuse_stops_all_before_any_work(monkeypatch, give
         workflow.run_notebooks({"data": "digits", "recipe": "digits", "run": "never"} | given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [True, False])
 def test_kit_run_says_where_the_csv_is(monkeypatch, capsys, digits_run, tmp_path, there):
     test_file = tmp_path / "cifar_test_nolabel.pkl"

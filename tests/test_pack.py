@@ -46,6 +46,7 @@ def handed_in(tmp_path_factory, digits, digits_run):
     return made, test_file
 
 
+@pytest.mark.slow
 def test_the_pack_holds_what_graders_ask_for(handed_in):
     with zipfile.ZipFile(handed_in[0]) as content:
         names = set(content.namelist())
@@ -119,6 +120,7 @@ def test_labels_that_differ_are_told_with_how_close_the_two_classes_were(tmp_pat
     assert "only the bytes differ" in verifying.differences(same, original, chances.log())[0]
 
 
+@pytest.mark.slow
 def test_another_test_file_and_no_pack_are_one_sentence_each(handed_in, tmp_path, digits, capsys):
     made, _ = handed_in
     other = tmp_path / "other.pkl"

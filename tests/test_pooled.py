@@ -108,6 +108,7 @@ def test_every_image_is_mirrored_in_every_second_epoch(digits):
     assert torch.equal(first, 1 - second) and torch.equal(first, third)
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_its_weights_hold_the_stem(digits, tmp_path):
     run = train(Recipe(**FAST | {"epochs": 10}), digits, Run(tmp_path / "fast"))
     assert run.metrics["last_accuracy"] > 85
@@ -116,6 +117,7 @@ def test_a_run_learns_and_its_weights_hold_the_stem(digits, tmp_path):
     torch.testing.assert_close(run.model().stem.conv.weight, stem.conv.weight)
 
 
+@pytest.mark.slow
 def test_the_stem_sees_all_classes_of_images_that_are_sorted_by_class(digits, tmp_path, monkeypatch):
     order = digits.train_labels.argsort(stable=True)
     by_class = replace(digits, train_images=digits.train_images[order], train_labels=digits.train_labels[order])
@@ -130,6 +132,7 @@ def test_the_stem_sees_all_classes_of_images_that_are_sorted_by_class(digits, tm
     assert (alone - 1).abs().max() > 2 * (everywhere - 1).abs().max()
 
 
+@pytest.mark.slow
 def test_it_resumes_exactly(digits, tmp_path):
     whole = train(Recipe(**FAST), digits, Run(tmp_path / "whole"))
     cut = Run(tmp_path / "cut")

@@ -124,6 +124,7 @@ def test_the_command_says_that_it_predicts(capsys):
     assert "did you mean quick?" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_known_gpu_has_the_prediction_beside_the_measurement(monkeypatch):
     bench = throughput.Bench(command.BenchSettings(arch="4/1", batch_size=16, seconds=0, rounds=1))
     figures = bench.measure()

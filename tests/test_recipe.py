@@ -28,6 +28,7 @@ def test_the_default_is_the_paper_s_final_configuration():
     assert recipe_named("paper") == Recipe()
 
 
+@pytest.mark.slow
 def test_every_row_builds_its_network_optimizer_and_pipeline():
     for name, recipe in RECIPES.items():
         network = build(recipe.architecture)

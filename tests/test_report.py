@@ -48,6 +48,7 @@ def test_a_page_tells_the_run(runs):
     assert text.count("data:image/png;base64,") == 4  # the network and three curves, from the run's own files
 
 
+@pytest.mark.slow
 def test_a_page_of_notebooks_shows_what_they_say_and_no_code(runs):
     notebook_with(runs / "best" / "submit.ipynb", shown("<table><tr><th>class</th><td>frog</td></tr></table>"))
     text = write_report(Run(runs / "best")).read_text()
@@ -135,6 +136,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         write_report(Run(tmp_path / "nothing"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_browser_shows_both_pages_without_network_error_or_overflow(runs, browser, width):
     wide = "<table><tr>" + "<td>a_long_column_name</td>" * 40 + "</tr></table>"

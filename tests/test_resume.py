@@ -111,6 +111,7 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, signum):
     assert "unfinished" in run.summary()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", [STEPS - 1, STEPS, 2 * STEPS], ids=["inside", "after an epoch's last step", "at the end"]
 )
@@ -141,6 +142,7 @@ def test_a_finished_run_is_checked_once(tmp_path, digits, digits_recipe, digits_
     assert sorted(read) == ["best", "last"]
 
 
+@pytest.mark.slow
 def test_out_of_time_a_run_stays_unfinished_and_goes_on(tmp_path, digits, digits_recipe, digits_run, capsys):
     run = train(digits_recipe, digits, Run(tmp_path / "slow"), max_hours=1e-9)
     assert not run.finished
@@ -152,6 +154,7 @@ def test_out_of_time_a_run_stays_unfinished_and_goes_on(tmp_path, digits, digits
     assert "going on with" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_checkpoints_come_at_a_fixed_interval_and_at_epochs_ends(tmp_path, digits, monkeypatch):
     saved = []
     monkeypatch.setattr(Run, "save_checkpoint", lambda self, state: saved.append(state["learner"]["steps"]))

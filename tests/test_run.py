@@ -194,6 +194,7 @@ def test_a_training_that_is_no_better_than_guessing_is_told(tmp_path, accuracy, 
     assert (f"warning: {run.trouble}" in run.summary()) == bool(words) == ("warning" in run.summary())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accuracy", [10.0, 95.0])
 def test_pages_and_tables_flag_such_a_training(tmp_path, accuracy):
     run, flagged = make_run(tmp_path, "some", PAPER.replace(epochs=2), accuracy), accuracy == 10

@@ -101,6 +101,7 @@ def values_of(items):
     return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
 
 
+@pytest.mark.slow
 def test_wandb_offline_keeps_sessions_of_one_run_that_sync_joins(tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="wandb is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -202,6 +203,7 @@ def test_a_tracker_is_named_by_parameter_or_variable_and_its_package_has_to_be_t
         check("train", {"track": "excel"})
 
 
+@pytest.mark.slow
 def test_nothing_of_a_tracker_is_imported_unless_asked_for():
     code = "import sys, kit.train; print(sorted({'tensorboard', 'wandb', 'trackio', 'mlflow'} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout

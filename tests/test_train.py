@@ -30,6 +30,7 @@ def test_training_learns_the_digits(tmp_path, digits):
     assert run.metrics["train_accuracy"] > 95
 
 
+@pytest.mark.slow
 def test_a_seed_names_a_training(tmp_path, digits, digits_recipe, digits_run):
     again = train(digits_recipe, digits, Run(tmp_path / "again"))
     assert weights(again) == weights(digits_run)
@@ -37,6 +38,7 @@ def test_a_seed_names_a_training(tmp_path, digits, digits_recipe, digits_run):
     assert weights(other) != weights(digits_run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [
@@ -54,6 +56,7 @@ def test_every_part_of_a_recipe_trains(tmp_path, digits, changed):
     assert run.history["train_loss"].notna().all()
 
 
+@pytest.mark.slow
 def test_holdout_keeps_the_test_images_for_the_end(tmp_path, digits):
     run = train(TINY.replace(split="holdout"), digits, Run(tmp_path / "run"))
     assert run.metrics["split"] == "holdout"
@@ -86,6 +89,7 @@ def test_a_run_of_other_images_is_neither_taken_for_theirs_nor_overwritten(digit
     assert weights(digits_run) == before
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_before_images_were_selected_goes_on(tmp_path, digits):
     run = train(TINY, digits, Run(tmp_path / "run"), max_hours=1e-9)
     checkpoint = run.load_checkpoint()
@@ -94,6 +98,7 @@ def test_a_checkpoint_from_before_images_were_selected_goes_on(tmp_path, digits)
     assert train(TINY, digits, run).finished
 
 
+@pytest.mark.slow
 def test_a_run_from_before_a_setting_existed_is_the_same_recipes(tmp_path, digits):
     run = train(TINY, digits, Run(tmp_path / "run"))
     config = run.config
@@ -104,6 +109,7 @@ def test_a_run_from_before_a_setting_existed_is_the_same_recipes(tmp_path, digit
         train(TINY.replace(cutmix_alpha=0.5), digits, run)
 
 
+@pytest.mark.slow
 def test_starting_over_is_asked_for(tmp_path, digits):
     run = train(TINY, digits, Run(tmp_path / "run"))
     again = train(TINY.replace(lr=0.05), digits, run, resume=False)
@@ -142,6 +148,7 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path, digits):
         train(TINY.replace(batch_size=5000), digits, Run(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_good_files(tmp_path, digits, monkeypatch):
     run = train(TINY, digits, Run(tmp_path / "run"))
     before = {p.name: p.read_bytes() for p in run.folder.iterdir()}
