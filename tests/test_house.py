@@ -9,7 +9,7 @@ from conftest import ROOT
 
 KIT = ROOT / "kit"
 ORDER = (  # from the ground up: a room imports rooms before it alone
-    "errors", "system", "rules", "lookahead", "data", "augment", "model", "recipe", "views", "parameters", "predict",
+    "errors", "system", "rules", "lookahead", "data", "augment", "model", "recipe", "tta", "parameters", "predict",
     "run", "analysis", "ablation", "plots", "train", "submission", "pack", "competition", "workflow", "sweep", "bench",
     "colab", "__main__",
 )  # fmt: skip

@@ -110,7 +110,8 @@ def trivialaugment(images: Tensor, generator: torch.Generator | None = None) -> 
         ValueError: `images` has another shape.
     """
     check_images(images)
-    return apply(images, draw_trivialaugment(len(images), *images.shape[2:], generator))
+    height, width = images.shape[2:]
+    return apply(images, draw_trivialaugment(len(images), height, width, generator))
 
 
 def draw_autoaugment(count: int, height: int, width: int, generator: torch.Generator | None = None) -> Plan:

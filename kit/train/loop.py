@@ -87,8 +87,6 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         learner.fit_stem(_spread(parts.train_images, STEM_IMAGES))
         log = _continued(run, learner, selection, resume, owner)
         if world.leads:
-            if learner.compiled:
-                progress.say("compiling faster kernels in the first steps, which takes a minute or more")
             _write_config(run, learner, dataset, compile)
         with Callbacks(everybody if world.leads else [], run) as told:
             stopped_in = _loop(learner, batches, parts, log, stop, checkpoint_seconds, told)
@@ -105,6 +103,8 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
           checkpoint_seconds: float, told: Callbacks) -> int | None:  # fmt: skip
     """Train until the last epoch is over, and return None; or until a stop, and return its epoch, counted from 0."""
     world, epochs, selection = learner.world, learner.recipe.epochs, batches.selection
+    if world.leads and learner.compiled:
+        progress.say("compiling faster kernels in the first steps, which takes a minute or more")
     for epoch in range(len(log.rows), epochs):  # rows, not steps: a stop may come after an epoch's last step
         left = batches.epoch(epoch, start=selection.steps_into(epoch, learner.steps))
         for images, targets, rows in watched(left, learner, log, selection.steps, epoch):
