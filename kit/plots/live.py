@@ -21,7 +21,7 @@ PANELS = {  # by what the axis says, its curves
 }
 STYLES = ("-", "--")
 LEAST_SECONDS = 3.0  # between two drawings
-LARGEST_SHARE = 0.01  # of the training's time that drawing may take
+LARGEST_SHARE = 0.005  # of the training's time that drawing may take
 
 
 @styled
@@ -57,7 +57,7 @@ class LiveCurves:
     """Shows `course` below a notebook's cell while a training works, a callback of kit.train; elsewhere nothing.
 
     One figure is drawn at the start and redrawn after epochs, at most every few seconds and so seldom that drawing
-    takes at most one percent of the time. The last drawing shows the whole course, earlier sessions included.
+    takes at most half a percent of the time. The last drawing shows the whole course, earlier sessions included.
     """
 
     name = "the figure of the curves"
