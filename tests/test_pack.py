@@ -57,6 +57,7 @@ def test_the_pack_holds_what_graders_ask_for(handed_in):
             "predict.py", "requirements.txt", "README.md"} <= names  # fmt: skip
     assert not any("runs/digits/checkpoint" in name or "/." in name or "__pycache__" in name for name in names)
     assert f"torch=={torch.__version__.split('+')[0]}\n" in pinned
+    assert {"torchvision", "scikit-learn"} <= {line.partition("==")[0] for line in pinned.splitlines()}
     assert set(manifest["files"]) == names - {"manifest.json"}
     assert all(re.fullmatch("[0-9a-f]{64}", each) for each in (manifest["csv_sha256"], manifest["test_file_sha256"]))
 

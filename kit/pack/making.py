@@ -19,6 +19,7 @@ from kit.system.paths import ROOT, workspace
 
 MANIFEST = "manifest.json"
 _OF_A_RUN = ("config.json", "history.csv", "metrics.json", "model.safetensors", "best.safetensors", "*.ipynb", "*.html")
+_LOADED_LATE = ("torchvision", "sklearn")  # only when images are downloaded, or are digits
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that the same files make the same zip
 _SCRIPT = '''"""{about}"""
 
@@ -73,7 +74,9 @@ def pack(names: str, output: str | Path | None = None, test_file: str = "auto") 
     target = Path(output).expanduser() if output else workspace() / "build" / "packs" / f"{csv.stem}.zip"
     with replacing(target) as part:
         _write(part, contents)
-    print(f"{target}: {len(contents)} files, {target.stat().st_size / 1e6:.1f} MB; CSV {manifest['csv_sha256'][:12]}")
+    size = target.stat().st_size / 1e6
+    print(f"{target}: {len(contents)} files, {size:.1f} MB; SHA-256 of {csv.name} {manifest['csv_sha256'][:12]}...")
+    print(f"to check it anywhere: python -m kit verify {target.name} --test_file FILE")
     return target
 
 
@@ -123,10 +126,10 @@ def _manifest(runs: list[Run], csv: Path, about: dict[str, Any], test_file: Path
 
 
 def versions() -> dict[str, str]:
-    """The exact version of every distribution that is loaded, by name."""
+    """The exact version of every distribution that is loaded or that a training may load later, by name."""
     owners = metadata.packages_distributions()
-    loaded = {name.partition(".")[0] for name in sys.modules}
-    names = {owner for module in loaded for owner in owners.get(module, ())} - {"kit"}
+    needed = {name.partition(".")[0] for name in sys.modules} | set(_LOADED_LATE)
+    names = {owner for module in needed for owner in owners.get(module, ())} - {"kit"}
     return {name: metadata.version(name) for name in sorted(names, key=str.lower)}
 
 

@@ -19,13 +19,21 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "torchvision": metadata.version("torchvision"),
+            "torchvision": _torchvision(),
         },
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
         "threads": torch.get_num_threads(),
         "commit": _commit(),
         "command": _command(),
     }
+
+
+def _torchvision() -> str | None:
+    """Its version, without the second that importing it takes; None if it is not installed, as training needs none."""
+    try:
+        return metadata.version("torchvision")
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _command() -> str:

@@ -5,8 +5,8 @@
 `tiny` is the paper's recipe with the tiny network, any other name a row of RECIPES. Three ways take turns: bare steps,
 steps with a line of progress every 25 s, and steps with a terminal's bar. Times are CPU seconds of the process, all
 threads together, since a shared machine distorts a clock; one thread waits for no other. The overhead of a round is the
-difference from its bare steps; the least disturbed tenth compares the 10th percentiles. Beside them stands what the same
-code takes around steps that do nothing, which no noise hides, and what TensorBoard takes for an epoch's row.
+difference from its bare steps; the least disturbed tenth compares the 10th percentiles. Beside them stands what the
+same code takes around steps that do nothing, which no noise hides, and what TensorBoard takes for an epoch's row.
 """
 
 import argparse
