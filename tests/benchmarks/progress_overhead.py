@@ -21,6 +21,7 @@ from typing import cast
 from unittest import mock
 
 import torch
+from kit.train.watch import watched
 
 from kit.recipe import PAPER, RECIPES, Recipe
 from kit.run import Run, describe_machine
@@ -31,7 +32,6 @@ from kit.train.batches import Batches
 from kit.train.learner import Learner
 from kit.train.log import COLUMNS, RunLog
 from kit.train.trackers.tracking import Tracking
-from kit.train.watch import watched
 
 EMPTY_STEPS, TRACKED_EPOCHS = 200_000, 50
 CIFAR_IMAGES = 50_000
