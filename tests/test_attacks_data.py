@@ -192,6 +192,27 @@ def test_images_of_other_kinds_are_left_out_with_a_word(tmp_path, cache):
             assert len(imagefolder.read(tmp_path / "images").train_images) == 2
 
 
+def test_a_link_that_leads_nowhere_in_place_of_a_class_is_one_sentence(tmp_path, cache):
+    for target, reason in (("loop", "Too many levels of symbolic links"), ("/nowhere/loop", "No such file")):
+        folder = tmp_path / target.strip("/").replace("/", "-")
+        write_image_folder(folder, 1, ("a", "b"))
+        for part in ("train", "test"):
+            (folder / part / "loop").symlink_to(target)
+        with pytest.raises(KitError, match=f"train/loop cannot be read: {reason}.*; replace it or remove it"):
+            imagefolder.read(folder)
+
+
+def test_images_in_other_places_are_left_out_with_a_word(tmp_path, cache):
+    folder = tmp_path / "images"
+    write_image_folder(folder, 1, ("a", "b.png"))
+    (folder / "train" / "a" / "more").mkdir()
+    for place in ("more/0.png", "../0.png"):
+        Image.new("RGB", (32, 32)).save(folder / "train" / "a" / place)
+    (folder / "train" / "a" / "notes").symlink_to("/nowhere")
+    with pytest.warns(UserWarning, match=r"train/0.png and 1 more: left out, because every image has to lie directly"):
+        assert len(imagefolder.read(folder).train_images) == 2
+
+
 def test_pixels_changed_under_the_same_size_and_time_are_read_again(tmp_path, cache):
     write_image_folder(tmp_path / "images", 1, ("a", "b"))
     path = tmp_path / "images" / "train" / "a" / "0.png"

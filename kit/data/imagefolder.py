@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from os.path import isdir
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,11 +103,15 @@ def _class_folders(folder: Path) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _subfolders(part: Path) -> list[str]:
-    names = sorted(entry.name for entry in _entries(part) if entry.is_dir() and not entry.name.startswith("."))
+    names = sorted(entry.name for entry in _entries(part) if not entry.name.startswith(".") and _is_folder(entry))
     for name in names:
         if not _shown(name) == name.strip() != "" or not name.isprintable():
             raise KitError(f"{_shown(part)} has a class folder with the name {name!a}; rename it in plain text")
     return names
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    return stat.S_ISDIR(_status(entry).st_mode)
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:
@@ -118,8 +123,9 @@ def _entries(folder: Path) -> list[os.DirEntry]:
 
 
 def _list_files(part: Path, folders: list[str]) -> list[_File]:
-    """All images, sorted by label and file name. One warning names the images of other kinds, which are left out."""
+    """All images, sorted by label and file name. Warnings name the images of other kinds and in other places."""
     listed, left_out = [], Counter[str]()
+    misplaced = [entry.path for entry in _entries(part) if _is_image_name(entry.name) and not isdir(entry)]
     for label, name in enumerate(folders):
         entries = _entries(part / name)
         of_class = [_describe(entry, label) for entry in entries if _is_image_name(entry.name)]
@@ -127,14 +133,26 @@ def _list_files(part: Path, folders: list[str]) -> list[_File]:
             kinds = ", ".join(SUFFIXES)
             raise KitError(f"{_shown(part / name)} holds no image; put the {kinds} files of this class there")
         listed += sorted(of_class)
-        left_out.update(suffix for entry in entries if (suffix := _suffix(entry.name)) in _OTHER_SUFFIXES)
-    if left_out:
-        counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(left_out.items()))
+        other = [entry for entry in entries if not entry.name.startswith(".") and not _is_image_name(entry.name)]
+        left_out.update(suffix for entry in other if (suffix := _suffix(entry.name)) in _OTHER_SUFFIXES)
+        misplaced += [entry.path for entry in other if isdir(entry)]
+    _warn_of_what_is_left_out(part, misplaced, left_out)
+    return listed
+
+
+def _warn_of_what_is_left_out(part: Path, misplaced: list[str], kinds: Counter[str]) -> None:
+    if misplaced:
+        more = f" and {len(misplaced) - 1:,} more" if len(misplaced) > 1 else ""
+        warnings.warn(
+            f"{_shown(misplaced[0])}{more}: left out, because every image has to lie directly in its class folder",
+            stacklevel=5,
+        )
+    if kinds:
+        counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(kinds.items()))
         warnings.warn(
             f"{_shown(part)}: images of other kinds are left out ({counts}); save them as {', '.join(SUFFIXES)}",
-            stacklevel=4,
+            stacklevel=5,
         )
-    return listed
 
 
 def _suffix(name: str) -> str:
@@ -145,11 +163,15 @@ def _is_image_name(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
-def _describe(entry: os.DirEntry, label: int) -> _File:
+def _status(entry: os.DirEntry) -> os.stat_result:
     try:
-        status = entry.stat()
+        return entry.stat()
     except OSError as error:  # a link that points nowhere or in a circle
         raise KitError(f"{_shown(entry.path)} cannot be read: {error.strerror}; replace it or remove it") from None
+
+
+def _describe(entry: os.DirEntry, label: int) -> _File:
+    status = _status(entry)
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
         raise KitError(f"{_shown(entry.path)} is no file; replace it by an image or remove it")
     return _File(entry.path, label, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
