@@ -1,9 +1,11 @@
 """Submissions: what is written, what is refused, what is warned of."""
 
 import csv
+import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -81,6 +83,15 @@ def test_what_kaggle_could_not_score_is_refused_in_one_sentence(tmp_path, text, 
         check_submission(write(tmp_path / "x.csv", text), ids=IDS)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value).strip()
+
+
+def test_a_pipe_and_a_packed_csv_are_one_sentence_each(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(KitError, match=r"pipe\.csv is no file"):
+        check_submission(tmp_path / "pipe.csv")
+    (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"ID,Labels\n0,1\n"))
+    with pytest.raises(KitError, match=r"x\.csv\.gz is not a CSV file"):
+        check_submission(tmp_path / "x.csv.gz")  # Kaggle is sent the bytes, and a small file may unpack to gigabytes
 
 
 VALID = "ID,Labels\n" + "".join(f"{i},{i % 10}\n" for i in range(20))

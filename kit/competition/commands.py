@@ -18,6 +18,7 @@ from kit.errors import KitError
 from kit.plots import expected_against_real
 from kit.rules import HEADER
 from kit.submission import check_submission
+from kit.system import paths
 from kit.system.archive import Damaged, unpack
 from kit.system.files import replacing
 
@@ -39,7 +40,7 @@ def download(slug: str | None = None, folder: str | Path | None = None) -> Path:
     Raises:
         KitError: no credentials, rules not accepted, no connection, a damaged archive, or no space.
     """
-    slug, folder = competition_slug(slug), Path(folder or local_data()).expanduser()
+    slug, folder = competition_slug(slug), paths.given(folder or local_data())
     api = client.connect()
     archive = folder / f"{slug}.zip"
     print(f"downloading the files of {slug} to {folder}")
@@ -90,7 +91,7 @@ def submit(
         KitError: the file is no submission, no credentials, rules not accepted, no submission left today,
             no connection, or Kaggle could not score the file.
     """
-    path, slug, message = Path(path).expanduser(), competition_slug(slug), message.strip()
+    path, slug, message = paths.given(path), competition_slug(slug), message.strip()
     record = record or ledger.default()
     if not message:
         raise KitError("a submission needs a message that tells it from the others; give one with -m")

@@ -13,7 +13,7 @@ from kit.data.digits import digits
 from kit.data.download import download
 from kit.data.testfile import CompetitionTest, find_competition_test, load_competition_test, write_competition_test
 from kit.errors import KitError
-from kit.system.paths import EMBEDDED
+from kit.system.paths import EMBEDDED, given
 
 __all__ = [
     "CLASSES",
@@ -84,7 +84,7 @@ def classes_of(source: str | Path = "auto") -> tuple[str, ...]:
 
 
 def _found(place: Path) -> Path:
-    place = place.expanduser()
+    place = given(place)
     found = places.find_form(place)
     if found is None:
         state = "holds no CIFAR-10" if place.is_dir() else "does not exist"

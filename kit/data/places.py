@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kit.data import imagefolder, official
 from kit.errors import KitError
-from kit.system.paths import KAGGLE_INPUT, workspace
+from kit.system.paths import KAGGLE_INPUT, given, workspace
 
 COMPETITIONS = ("deep-learning-spring-2025-project-1", "deep-learning-mini-project-spring-24-nyu")
 VARIABLE = "CIFAR10_DIR"
@@ -41,7 +41,7 @@ def find_dataset() -> Path | None:
     """
     named = os.environ.get(VARIABLE)
     if named:
-        found = find_form(Path(named).expanduser())
+        found = find_form(given(named))
         if found is None:
             raise KitError(f"{VARIABLE}={named} holds no CIFAR-10; let it name a folder with {FORMS}, or unset it")
         return found
@@ -72,7 +72,7 @@ def find_form(place: Path) -> Path | None:
 def find_test_file() -> Path | None:
     """Find the competition's test file by its name, in the same places as `find_dataset` and in the same order."""
     named = os.environ.get(VARIABLE)
-    places = [Path(named).expanduser()] if named else []
+    places = [given(named)] if named else []
     for place in (*places, *_mounts(), KAGGLE_INPUT, _kagglehub(), local_data()):
         if found := find_test_file_in(place):
             return found
@@ -105,7 +105,7 @@ def _mounts() -> list[Path]:
 
 def _kagglehub() -> Path:
     """Where the kagglehub package keeps downloads, on Colab too."""
-    return Path(os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub").expanduser()
+    return given(os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub")
 
 
 def _folders_below(root: Path, name: str) -> Iterator[Path]:

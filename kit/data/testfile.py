@@ -18,7 +18,7 @@ from torch import Tensor
 from kit.data import places
 from kit.data.unpickle import read_dictionary
 from kit.errors import KitError
-from kit.system import files
+from kit.system import files, paths
 
 _PROTOCOLS = {"2025": 4, "2024": 5}  # of pickle: with these the files have exactly the lengths of the course's files
 
@@ -46,7 +46,7 @@ def find_competition_test(folder: str | Path = "auto") -> Path | None:
         Its path, or None.
     """
     place, _ = places.place_of(folder)
-    return places.find_test_file() if place == "auto" else places.find_test_file_in(Path(place).expanduser())
+    return places.find_test_file() if place == "auto" else places.find_test_file_in(paths.given(place))
 
 
 def load_competition_test(path: str | Path) -> CompetitionTest:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 
 from kit.errors import KitError
+from kit.system.paths import given
 
 _LARGEST_FILE = 256 << 20  # bytes; 60,000 images are 184 million
 _MOST_STEPS = 1_000_000  # instructions of a pickle; a batch of CIFAR-10 has 50,000
@@ -39,7 +40,7 @@ def read_pickle(source: str | Path | BinaryIO, name: str = "the pickle") -> Any:
     """
     if isinstance(source, str | Path):
         name = str(source)
-        content = _read_bytes(Path(source))
+        content = _read_bytes(given(source))
     else:
         content = source.read(_LARGEST_FILE + 1)
     if len(content) > _LARGEST_FILE:

@@ -13,6 +13,7 @@ from typing import Any
 from kit.errors import KitError
 from kit.run import Run, load_runs, travels
 from kit.submission import find_test_file, sha256, submission_path
+from kit.system import paths
 from kit.system.files import read_json, replacing
 from kit.system.package import package_files
 from kit.system.paths import ROOT, workspace
@@ -71,7 +72,7 @@ def pack(names: str, output: str | Path | None = None, test_file: str = "auto") 
     manifest = _manifest(runs, csv, about, found)
     manifest["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in _bytes(contents)}
     contents[MANIFEST] = json.dumps(manifest, indent=2).encode() + b"\n"
-    target = Path(output).expanduser() if output else workspace() / "build" / "packs" / f"{csv.stem}.zip"
+    target = paths.given(output) if output else workspace() / "build" / "packs" / f"{csv.stem}.zip"
     with replacing(target) as part:
         _write(part, contents)
     size = target.stat().st_size / 1e6

@@ -16,6 +16,7 @@ from kit.errors import KitError
 from kit.pack.entrypoints import LOGITS
 from kit.pack.making import MANIFEST, versions
 from kit.submission import check_submission, find_test_file, sha256
+from kit.system import paths
 from kit.system.archive import unpack
 from kit.system.files import read_json
 
@@ -41,7 +42,7 @@ def verify(pack: str | Path, test_file: str = "auto") -> bool:
     path = find_test_file(test_file, "auto")
     if path is None:
         raise KitError("the competition's test file was not found: give it with --test_file")
-    with _unpacked(Path(pack).expanduser()) as folder, tempfile.TemporaryDirectory() as empty:
+    with _unpacked(paths.given(pack)) as folder, tempfile.TemporaryDirectory() as empty:
         manifest = read_json(folder / MANIFEST)
         _check_files(folder, manifest)
         _tell_versions(manifest)

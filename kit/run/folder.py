@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import re
 import warnings
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from kit.model import ResNet, build
 from kit.recipe import Recipe
 from kit.run import checkpoint, reading, summary, weights
 from kit.run.contents import CHECKPOINT, TRAINED, WEIGHTS
-from kit.system import files
+from kit.system import files, paths
 from kit.system.paths import workspace
 
 LONGEST_NAME = 200  # bytes; file systems allow 255
@@ -43,7 +44,7 @@ class Run:
             if len(str(name).encode()) > LONGEST_NAME:
                 raise KitError(f"run has to be a name of at most {LONGEST_NAME} bytes, not {str(name)[:60]!r}...")
             path = workspace() / "runs" / path
-        self.folder = path
+        self.folder = paths.given(path)
 
     @classmethod
     def load(cls, name: str | Path = "") -> "Run":
@@ -270,7 +271,7 @@ def load_runs(names: str = "") -> list[Run]:
     Raises:
         KitError: there is no such run, one is named twice, or one trained on images that the first validates with.
     """
-    parts = [names] if Path(names).is_dir() else [part.strip() for part in names.split(",")]  # folders may have commas
+    parts = [names] if os.path.isdir(names) else [part.strip() for part in names.split(",")]  # folders may have commas
     if len(parts) > 1 and (not all(parts) or len(set(parts)) < len(parts)):
         raise KitError(f"run has to be different names joined by commas, such as paper,paper-2, not {names!r}")
     runs = [Run.load(part) for part in parts]

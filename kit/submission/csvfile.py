@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pandas as pd
 from kit.errors import KitError
 from kit.rules import HEADER, check_header
 from kit.system import files
+from kit.system.paths import given
 
 if TYPE_CHECKING:  # this room is imported without torch, so that the command line answers at once
     from torch import Tensor
@@ -83,9 +85,11 @@ def _in_order_of(table: pd.DataFrame, header: Sequence[str], ids: list[int]) -> 
 
 def _read(path: str | Path) -> pd.DataFrame:
     try:
-        if (size := Path(path).stat().st_size) > _LARGEST:
+        if not stat.S_ISREG((status := given(path).stat()).st_mode):  # reading a pipe would wait for ever
+            raise KitError(f"{path} is no file: choose the CSV of the submit notebook")
+        if (size := status.st_size) > _LARGEST:
             raise KitError(f"{path} has {size:,} bytes, more than a submission has: choose another file")
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", compression=None)
     except FileNotFoundError:
         raise KitError(f"{path} does not exist: write it with the submit notebook first") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:

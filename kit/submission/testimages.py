@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import KitError
+from kit.system import paths
 
 if TYPE_CHECKING:  # this room is imported without torch, so that the command line answers at once
     from torch import Tensor
@@ -45,7 +46,7 @@ def find_test_file(test_file: str, data: str) -> Path | None:
 
     if test_file == "auto":
         return find_competition_test(data)
-    path = Path(test_file).expanduser()
+    path = paths.given(test_file)
     if not path.is_file():
         raise KitError(f"test_file {test_file} does not exist: give the competition's file, or auto")
     return path
