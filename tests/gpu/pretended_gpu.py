@@ -191,6 +191,7 @@ class PretendedGpu(TorchDispatchMode):
             "torch.cuda.set_device": lambda *_: None,
             "torch.cuda.Stream": lambda *_: stream,
             "torch.cuda.current_stream": lambda *_: stream,
+            "torch.cuda.Event": lambda *_, **__: mock.Mock(query=lambda: True),  # the device is always done
             "torch.cuda.stream": lambda *_: contextlib.nullcontext(),
             "torch.cuda.graph_pool_handle": lambda: (0, 0),
             "torch.cuda.CUDAGraph": PretendedGraph,
@@ -277,6 +278,8 @@ class PretendedGpu(TorchDispatchMode):
             return out
         if name == "_to_copy" and to_host:
             return out.clone() if out is inner_args[0] else out
+        if to_host:  # such as zeros_like(device="cpu")
+            return out
         if name == "copy_" and not isinstance(args[0], GpuTensor):
             return args[0]
         self._count(func, name, [x for x in leaves if isinstance(x, Tensor)], out)

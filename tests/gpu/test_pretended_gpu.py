@@ -2,38 +2,30 @@
 
 import pytest
 import torch
-from pretended_gpu import CUDA, PretendedGpu
+from budget import BUDGETS
+from pretended_gpu import CUDA, PretendedGpu, on_gpu
 from pretended_graphs import PretendedGraph
+from pretended_training import (
+    BF16,
+    CAPTURED,
+    ROWS,
+    T4,
+    images_and_labels,
+    needs_no_gpu,
+    recipe_of,
+    tiny,
+    trained,
+    values_of,
+)
 
 from kit.errors import KitError
 from kit.parameters import check_cell
 from kit.recipe import RECIPES
 from kit.system.precision import default_device, precision
 from kit.train.batches import Batches
-from kit.train.distributed import ALONE
 from kit.train.learner import Learner
-from kit.train.selection import Selection
 
-pytestmark = pytest.mark.skipif(
-    torch.version.cuda is None or torch.cuda.is_available(), reason="needs a CUDA build of torch, and no GPU"
-)
-
-SMALL = {"arch": "4,8,8/1,1,1", "batch_size": 64, "epochs": 2}
-POOLED = SMALL | {"arch": "4,8,8/1,1,2+pooled", "epochs": 4}
-SQUEEZED = SMALL | {"arch": "4,8,8/1,1,1+se", "warmup": 1.0}
-ROWS = {
-    "paper": SMALL, "quick": POOLED, "leaderboard": SQUEEZED, "t4": SQUEEZED, "mixup-cutout": SMALL,
-    "dropout-0.2": SMALL, "lookahead-adam": SMALL, "table2-jitter-rotation": SMALL,
-}  # fmt: skip
-BF16, T4 = (9, 0), (7, 5)  # compute capabilities: `auto` is bfloat16 on the first and float16 on the second
-
-
-def recipe_of(row, **changes):
-    return RECIPES[row].replace(**ROWS[row] | changes)
-
-
-def images_and_labels(count=640):
-    return torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8), torch.randint(10, (count,))
+pytestmark = needs_no_gpu
 
 
 @pytest.mark.parametrize("capability", [BF16, T4], ids=["bf16", "fp16"])
@@ -71,42 +63,6 @@ def test_bfloat16_is_refused_without_its_tensor_cores():
         assert precision(CUDA, "bf16") == torch.bfloat16
 
 
-CAPTURED = ROWS | {"nesterov": SMALL, "adamw": SMALL, "muon-lookahead": POOLED}
-NOT_ROWS = {
-    "nesterov": {"optimizer": "nesterov", "ema": 0.9},
-    "adamw": {"optimizer": "adamw", "lr": 0.001, "lookahead_k": 0},
-    "muon-lookahead": {"lookahead_k": 3},
-}
-
-
-def tiny(row):
-    if row in NOT_ROWS:
-        base = "quick" if row == "muon-lookahead" else "paper"
-        return RECIPES[base].replace(**CAPTURED[row] | NOT_ROWS[row])
-    return recipe_of(row)
-
-
-def trained(recipe, amp, steps=9, eager=False, between=lambda _learner: None):
-    """A learner after some steps on the pretended GPU, as values on the host, and the learner."""
-    torch.manual_seed(3)
-    images, labels = images_and_labels(64 * steps)
-    batches = Batches(images, labels, recipe.replace(skip_easy=0.0), 10, CUDA)
-    selection = Selection(recipe, len(images), CUDA, ALONE)
-    learner = Learner(recipe, 10, [steps] * recipe.epochs, CUDA, amp, "off", selection=selection)
-    if eager:
-        learner._stepper.captures = False
-    for x, y, rows in batches.epoch(0):
-        learner.step(x, y, rows)
-        between(learner)
-    return learner, selection
-
-
-def values_of(learner, selection):
-    tensors = [*learner.model.state_dict().values(), learner.totals, selection._seen]
-    tensors += [] if learner.ema is None else list(learner.ema.module.state_dict().values())
-    return [tensor.inner.clone() for tensor in tensors]
-
-
 @pytest.mark.parametrize("row, amp, capability", [
     *((row, "bf16", BF16) for row in CAPTURED), *((row, "fp16", T4) for row in CAPTURED), ("paper", "fp32", BF16),
 ])  # fmt: skip
@@ -118,3 +74,33 @@ def test_a_captured_step_is_the_eager_step(row, amp, capability):
         for ours, theirs in zip(values_of(*captured), values_of(*eager), strict=True):
             assert torch.equal(ours, theirs)
         assert captured[0].take_totals() == eager[0].take_totals()
+
+
+@pytest.mark.parametrize("row", BUDGETS)
+def test_a_step_at_full_size_keeps_its_budget(row):
+    recipe = RECIPES[row]
+    with PretendedGpu(BF16, values=False) as gpu:
+        learner = Learner(recipe, 10, [100] * recipe.epochs, CUDA, "auto", "off")
+        learner._stepper.captures = False  # operators are counted one by one
+        images = torch.empty(recipe.batch_size, 3, 32, 32, device="cuda").contiguous(memory_format=torch.channels_last)
+        targets = torch.zeros(recipe.batch_size, dtype=torch.long, device="cuda")
+        for _ in range(4):
+            learner.step(images, targets)
+        gpu.launches.clear()
+        gpu.bytes.clear()
+        learner.step(images, targets)  # of Lookahead's five the last, which costs most
+    assert sum(gpu.launches.values()) <= BUDGETS[row].operators
+    assert sum(gpu.bytes.values()) <= BUDGETS[row].megabytes * 1e6
+
+
+def test_planted_faults_are_seen():
+    with PretendedGpu(BF16) as gpu:
+        there = on_gpu(torch.zeros(3))
+        with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device"):
+            there + torch.zeros(3)
+        there.sum().item()
+        there[torch.zeros(1, dtype=torch.long, device="cuda")] = 1
+        assert [what for what, _line in gpu.waits] == ["_local_scalar_dense", "number put by index"]
+        graph = torch.cuda.CUDAGraph()
+        with pytest.raises(RuntimeError, match="not permitted when stream is capturing"), torch.cuda.graph(graph):
+            there.sum().item()
