@@ -27,11 +27,16 @@ class Card:
     peak: float
 
 
-CARDS = {  # without structured sparsity; the data sheets at nvidia.com/en-us/data-center/
-    "T4": Card(320e9, 65e12),
-    "A100": Card(1555e9, 312e12),  # 40 GB, as on Colab; 80 GB have 1935 (PCIe) or 2039 (SXM) 10^9 bytes per second
-    "H100": Card(3350e9, 989e12),  # SXM
-    "H200": Card(4800e9, 989e12),
+# 16-bit tensor cores, without structured sparsity, with which NVIDIA's sheets print twice as much from Ampere on.
+# Compared on 26 November 2026 with copies of NVIDIA's sheets, since nvidia.com could not be read here:
+# T4 sysrqmts.com/en/gpus/nvidia/tesla/t4 (256 bits at 10 Gbit/s); A100 the page "NVIDIA A100 40GB with NVLINK" of
+# Paderborn's PC2; H100 archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html; H200 glennklockwood.com/garden/processors
+# (the peaks of an H100 SXM) and aiwiki.ai/wiki/nvidia_h200 (its memory).
+CARDS = {
+    "T4": Card(320e9, 65e12),  # float16: it has no bfloat16
+    "A100": Card(1555e9, 312e12),  # 40 GB, as on Colab; the 80 GB of the SXM form have 2039e9 bytes per second
+    "H100": Card(3350e9, 989e12),  # SXM; the PCIe form has 2000e9 bytes per second and 756e12 operations
+    "H200": Card(4800e9, 989e12),  # SXM
 }
 
 

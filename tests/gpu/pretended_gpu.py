@@ -16,11 +16,10 @@ from unittest import mock
 import torch
 import torch._dynamo  # imported here, because it must not be imported under the patches below
 import torch.nn.functional as F
-from pretended_graphs import PretendedGraph, Recording
+from pretended_graphs import PretendedGraph, Recording, mapped, tensors_in
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 CUDA = torch.device("cuda", 0)
 KIT = Path(__file__).resolve().parents[2] / "kit"
@@ -58,6 +57,15 @@ class GpuTensor(Tensor):
     is_cuda = property(lambda self: True)
     is_cpu = property(lambda self: False)
     is_meta = property(lambda self: False)
+
+    @property
+    def data(self) -> Tensor:
+        return Tensor.data.__get__(self)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:  # as Module.to(memory_format=...) sets it
+        Tensor.data.__set__(self, value)
+        self.inner = value.inner
 
     def data_ptr(self) -> int:
         return self.inner.data_ptr()
@@ -112,7 +120,7 @@ class _Functions(TorchFunctionMode):
             self.casts.clear()
         elif func in LOWERED and isinstance(first, GpuTensor):
             dtype = torch.get_autocast_dtype("cuda")
-            args, kwargs = tree_map(lambda x: self._lowered(x, dtype), (args, kwargs))
+            args, kwargs = mapped(lambda x: self._lowered(x, dtype), (args, kwargs))
         return func(*args, **kwargs)
 
     def _lowered(self, x, dtype):
@@ -241,8 +249,7 @@ class PretendedGpu(TorchDispatchMode):
             pinned = args[0].clone()
             pinned._pinned = True
             return pinned
-        leaves, spec = tree_flatten((args, kwargs))
-        tensors = [x for x in leaves if isinstance(x, Tensor)]
+        tensors = tensors_in((args, kwargs))
         device = kwargs.get("device")
         to_gpu = device is not None and torch.device(device).type in ("cuda", "meta")
         has_gpu = any(isinstance(x, GpuTensor) for x in tensors)
@@ -250,7 +257,7 @@ class PretendedGpu(TorchDispatchMode):
         if not has_gpu and (not to_gpu or on_meta):
             return func(*args, **kwargs)  # work of the host
         self._check(func, name, args, kwargs, tensors, has_gpu)
-        return self._run(func, name, args, kwargs, leaves, spec, has_gpu and device is not None and not to_gpu)
+        return self._run(func, name, args, kwargs, tensors, has_gpu and device is not None and not to_gpu)
 
     def call(self, func, args, kwargs):
         """The operator itself. Products of float16 are slow on a CPU: computed in float32 and rounded."""
@@ -260,11 +267,11 @@ class PretendedGpu(TorchDispatchMode):
         if name not in PRODUCTS or args[0].dtype not in (torch.float16, torch.bfloat16):
             return func(*args, **kwargs)
         dtype = args[0].dtype
-        args, kwargs = tree_map(lambda x: x.float() if isinstance(x, Tensor) else x, (args, kwargs))
-        return tree_map(lambda x: x.to(dtype) if isinstance(x, Tensor) else x, func(*args, **kwargs))
+        args, kwargs = mapped(Tensor.float, (args, kwargs))
+        return mapped(lambda x: x.to(dtype), func(*args, **kwargs))
 
-    def _run(self, func, name, args, kwargs, leaves, spec, to_host):
-        inner_args, inner_kwargs = tree_unflatten([x.inner if isinstance(x, GpuTensor) else x for x in leaves], spec)
+    def _run(self, func, name, args, kwargs, tensors, to_host):
+        inner_args, inner_kwargs = mapped(lambda x: x.inner if isinstance(x, GpuTensor) else x, (args, kwargs))
         if kwargs.get("device") is not None:
             inner_kwargs["device"] = torch.device("cpu") if to_host else self.home
         inner_kwargs.pop("pin_memory", None)
@@ -282,11 +289,11 @@ class PretendedGpu(TorchDispatchMode):
             return out
         if name == "copy_" and not isinstance(args[0], GpuTensor):
             return args[0]
-        self._count(func, name, [x for x in leaves if isinstance(x, Tensor)], out)
+        self._count(func, name, tensors, out)
         written = _written_argument(func, args, kwargs)
         if written is not None:
             return written
-        return tree_map(lambda x: GpuTensor(x) if isinstance(x, Tensor) else x, out)
+        return mapped(GpuTensor, out)
 
     def _check(self, func, name, args, kwargs, tensors, has_gpu):
         if name in ("_to_copy", "copy_"):
@@ -313,7 +320,7 @@ class PretendedGpu(TorchDispatchMode):
             self.wait(f"{name} {'to the device' if target_on_gpu else 'to the host'}")
 
     def _count(self, func, name, tensors, out):
-        outs = [x for x in tree_flatten(out)[0] if isinstance(x, Tensor)]
+        outs = tensors_in(out)
         if name in FREE or func.is_view or not any(x.numel() for x in outs + tensors):
             return
         self.launches[name] += 1

@@ -8,12 +8,10 @@ import sys
 import null_gpu
 import pytest
 from budget import BUDGETS, COMPILED_KERNELS
-
-from kit.recipe import RECIPES
+from kinds import different_rows
 
 pytestmark = [pytest.mark.nullgpu, pytest.mark.skipif(null_gpu.missing() is not None, reason=str(null_gpu.missing()))]
 
-SIZES = ("arch", "epochs", "batch_size", "lr", "momentum", "schedule", "warmup", "seed", "filter", "skip_kernel")
 OTHERS = [
     {"row": "paper", "changes": {"optimizer": "nesterov", "ema": 0.9, "augment": "shift+alternate+randaugment"}},
     {"row": "paper", "changes": {"optimizer": "adamw", "lr": 0.001, "lookahead_k": 0, "erase": 0.5}},
@@ -73,15 +71,6 @@ def steps(library, scenarios, capability):
 
 def all_recipes():
     return [{"row": row, "small": row not in BUDGETS} for row in dict.fromkeys([*BUDGETS, *different_rows()])]
-
-
-def different_rows():
-    """One row of RECIPES for each kind: a kind leaves out sizes, and asks of a number only whether it is zero."""
-    kinds = {}
-    for name, recipe in RECIPES.items():
-        kind = {k: v if isinstance(v, str) else bool(v) for k, v in recipe.as_dict().items() if k not in SIZES}
-        kinds.setdefault((recipe.architecture.form, *kind.items()), name)
-    return list(kinds.values())
 
 
 @pytest.mark.parametrize("capability", ["9.0", "7.5"])

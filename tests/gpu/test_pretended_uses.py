@@ -1,19 +1,27 @@
 """All that a run does besides its steps, on the pretended GPU: views, heat maps, shifts, checkpoints, evaluation."""
 
 import io
+import os
+import signal
+from unittest import mock
 
 import pytest
 import torch
 from pretended_gpu import CUDA, PretendedGpu
 from pretended_graphs import PretendedGraph
-from pretended_training import BF16, T4, needs_no_gpu, tiny, trained, values_of
+from pretended_training import BF16, T4, images_and_labels, needs_no_gpu, tiny, trained, values_of
 
 from kit.analysis.answers import Answers
 from kit.analysis.calibration import calibrate
 from kit.analysis.gradcam import gradcam
 from kit.analysis.shifts import SMALL_CHANGES, answers_under
+from kit.data import Dataset
 from kit.model.resnet import build
 from kit.predict import predict
+from kit.run import Run
+from kit.system.interrupt import Stopped
+from kit.train.learner import Learner
+from kit.train.loop import train
 
 pytestmark = needs_no_gpu
 
@@ -85,7 +93,7 @@ def addresses(learner):
 
 def plain(row):
     """A small recipe without augmentation, which is slow here."""
-    return tiny(row).replace(augment="flip", cutout=0, erase=0.0)
+    return tiny(row, augment="flip", cutout=0, erase=0.0)
 
 
 def evaluate_save_and_look(learner):
@@ -109,7 +117,7 @@ def test_nothing_moves_in_memory_between_replays(row):
             seen.append(addresses(learner))
 
     with PretendedGpu(BF16):
-        captured, eager = (trained(plain(row), "bf16", eager=way, between=between) for way in (False, True))
+        captured, eager = (trained(plain(row), "bf16", steps=9, eager=way, between=between) for way in (False, True))
         assert captured[0].captured
         for ours, theirs in zip(values_of(*captured), values_of(*eager), strict=True):
             assert torch.equal(ours, theirs)
@@ -152,3 +160,30 @@ def test_a_checkpoint_that_is_loaded_between_replays_goes_on_exactly(row, amp, c
         assert loaded[0].captured and PretendedGraph.replays == 2 + 3  # steps 4 and 5, then 9, 10 and 11
         for ours, theirs in zip(values_of(*loaded), values_of(*straight), strict=True):
             assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("row, capability, step", [
+    ("paper", BF16, 5), *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ("paper", T4, 8), ("quick", BF16, 9), ("leaderboard", T4, 2), ("dropout-0.2", BF16, 7), ("adam", T4, 13))),
+])  # fmt: skip
+def test_a_run_that_is_stopped_between_replays_goes_on_exactly(tmp_path, row, capability, step):
+    images, labels = images_and_labels(7 * 64)
+    dataset = Dataset(images, labels, images[:64], labels[:64], tuple("abcdefghij"), "digits")
+    recipe, make_step = tiny(row, augment="flip", cutout=0, epochs=4 if row == "quick" else 2), Learner.step
+
+    def signalled(learner, *batch):
+        logits = make_step(learner, *batch)
+        if learner.steps == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return logits
+
+    straight, stopped = Run(tmp_path / "straight"), Run(tmp_path / "stopped")
+    with PretendedGpu(capability):
+        assert train(recipe, dataset, straight, compile="off").metrics["captured"]
+        with mock.patch.object(Learner, "step", signalled), pytest.raises(Stopped):
+            train(recipe, dataset, stopped, compile="off")
+        assert not stopped.finished and train(recipe, dataset, stopped, compile="off").metrics["captured"]
+    for kind in ("last", "best"):
+        assert straight.weights_path(kind).read_bytes() == stopped.weights_path(kind).read_bytes()
+    times = ["seconds", "images_per_second"]
+    assert straight.history.drop(columns=times).equals(stopped.history.drop(columns=times))
