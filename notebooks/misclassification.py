@@ -118,7 +118,7 @@ trained.save_figure(plots.confused_examples(images, answers), "confused_pairs")
 # The ten most frequent pairs as a table. `share` is the part of the true class that was taken for the other one.
 
 # %%
-analysis.confused_pairs(answers)
+analysis.confused_pairs(answers).round(3)
 
 # %% [markdown]
 # ## The most confident mistakes

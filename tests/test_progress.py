@@ -88,6 +88,8 @@ def test_a_terminal_gets_one_bar_that_leaves_nothing_behind(monkeypatch, capsys)
     Clock(monkeypatch).work(5, note="note")
     out, err = capsys.readouterr()
     assert out == "" and "work" in err and "note" in err and err.endswith("\r")
+    assert "/1000 [" in err and "s, ?" not in err, "the time is counted from the start of the work"
+    assert "0/1000" not in err.split("\r")[1], "drawn first with what is done by then"
 
 
 RUNS = ["one: 1 of 3 epochs", "two: no epoch yet"]

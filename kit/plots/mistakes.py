@@ -53,7 +53,9 @@ def _matrix(axes: Axes, table: pd.DataFrame, form: str, title: str) -> None:
             weight = "bold" if row == column else "normal"
             text = form.format(value)
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=color, weight=weight)
-    axes.set_xticks(range(len(table)), short_names(table.columns), rotation=45, ha="right", rotation_mode="anchor")
+    names = short_names(table.columns)
+    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 2 else {}
+    axes.set_xticks(range(len(table)), names, **slanted)
     axes.set_yticks(range(len(table)), short_names(table.index))
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 QUIET = "KIT_QUIET"
 FIRST_SECONDS, LINE_SECONDS = 10.0, 25.0
 BAR_SECONDS = 0.5
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"  # tqdm's, without a rate
 SHORT_SECONDS = 1.0  # a work that is over by then needs no line, whenever the last one was
 
 Item = TypeVar("Item")
@@ -211,11 +212,13 @@ class _Bar:
 
     def show(self, note: str) -> None:
         if self.drawn is None:
-            self.drawn = _tqdm()(total=self.work.total, desc=self.work.title, unit=f" {self.work.unit}", leave=False,
-                                 initial=self.work._first, dynamic_ncols=True, mininterval=0)  # fmt: skip
+            self.drawn = _tqdm()(total=self.work.total, desc=self.work.title, leave=False, initial=self.work._first,
+                                 dynamic_ncols=True, mininterval=0, delay=1e-9, bar_format=BAR)  # fmt: skip
+            # Made late, and silent until the first update: from here on it counts from the beginning of the work.
+            self.drawn.start_t = self.drawn.last_print_t = time.time() - self.work.seconds
         self.drawn.set_postfix_str(note, refresh=False)
-        self.drawn.update(self.work.done - self.drawn.n)
-        self.drawn.refresh()
+        if not self.drawn.update(self.work.done - self.drawn.n):  # which draws it, if the count has grown
+            self.drawn.refresh()
 
     def close(self) -> None:
         if self.drawn is not None:

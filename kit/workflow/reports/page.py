@@ -20,8 +20,9 @@ table { border-collapse: collapse; font-size: 0.85rem; overflow-wrap: normal; }
 th, td { padding: 0.25rem 0.6rem; text-align: right; border-bottom: 1px solid #dde3e8; vertical-align: middle; }
 th:first-child, td:first-child, .words td, .words th { text-align: left; }
 .words td { overflow-wrap: anywhere; }
-.cards { display: flex; flex-wrap: wrap; gap: 0.8rem; margin: 1rem 0; }
-.card { border: 1px solid #cfd8df; border-radius: 8px; padding: 0.5rem 0.9rem; flex: 1 1 9.5rem; }
+.runs th:nth-child(2), .runs th:nth-last-child(-n+2), .runs td:nth-last-child(-n+2) { text-align: left; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.2rem, 1fr)); gap: 0.8rem; margin: 1rem 0; }
+.card { border: 1px solid #cfd8df; border-radius: 8px; padding: 0.5rem 0.9rem; }
 .card b { display: block; font-size: 1.45rem; line-height: 1.25; } .card span { color: #555; font-size: 0.85rem; }
 .note { color: #555; } .anchor-link { display: none; }
 """
@@ -76,7 +77,7 @@ INDEX = """
 on the validation images.</p>
 {% for kind, rows in tables.items() %}
 <h2>{{ kind }}</h2>
-<div class="wide"><table>
+<div class="wide"><table class="runs">
 <tr>{% for column in columns %}<th>{{ column }}</th>{% endfor %}</tr>
 {% for row in rows %}<tr><td>{% if row.link %}<a href="{{ row.link }}">{{ row.name }}</a>
 {% else %}{{ row.name }}
