@@ -3,10 +3,11 @@
     OMP_NUM_THREADS=1 python -m tests.benchmarks.progress_overhead --recipe tiny --rounds 150 --steps 4
 
 `tiny` is the paper's recipe with the tiny network, any other name a row of RECIPES. Three ways take turns: bare steps,
-steps with a line of progress every 25 s, and steps with a terminal's bar. Times are CPU seconds of the process, all
-threads together, since a shared machine distorts a clock; one thread waits for no other. The overhead of a round is the
-difference from its bare steps; the least disturbed tenth compares the 10th percentiles. Beside them stands what the
-same code takes around steps that do nothing, which no noise hides, and what TensorBoard takes for an epoch's row.
+steps with a line of progress every 25 s, and steps with a terminal's bar. The overhead of a round is the difference
+from its bare steps, by the clock and in CPU seconds of the process, all threads together: a shared machine distorts a
+clock, and one thread waits for no other. As three ways share the time, each shows its state up to three times as often
+as in a training. Beside them stands what the same code takes around steps that do nothing, which no noise hides, and
+what TensorBoard takes for an epoch's row.
 """
 
 import argparse
@@ -15,13 +16,14 @@ import io
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import count as count_from
+from itertools import islice
 from statistics import median, quantiles
 from types import SimpleNamespace
 from typing import cast
 from unittest import mock
 
 import torch
-from kit.train.watch import watched
 
 from kit.recipe import PAPER, RECIPES, Recipe
 from kit.run import Run, describe_machine
@@ -29,12 +31,14 @@ from kit.system import files, progress
 from kit.system.allocator import freed_memory_kept
 from kit.system.precision import default_device
 from kit.train.batches import Batches
+from kit.train.epochprogress import watched
 from kit.train.learner import Learner
 from kit.train.log import COLUMNS, RunLog
 from kit.train.trackers.tracking import Tracking
 
 EMPTY_STEPS, TRACKED_EPOCHS = 200_000, 50
 CIFAR_IMAGES = 50_000
+Times = tuple[float, float]  # CPU time, and by the clock
 
 
 def main() -> None:
@@ -47,42 +51,53 @@ def main() -> None:
     recipe = PAPER.replace(arch="tiny") if options.recipe == "tiny" else RECIPES[options.recipe].replace(skip_easy=0.0)
     recipe = recipe.replace(lr=1e-4, resize="")
     times = in_turns(recipe, options.rounds, options.steps)
-    bare = median(times["bare"])
+    bare = median(cpu for cpu, _ in times["bare"])
     machine = describe_machine(default_device())
     print(f"{machine['device']}, {machine['threads']} threads, torch {machine['versions']['torch']}; {options.recipe}, "
           f"batch {recipe.batch_size}: a bare step takes {1000 * bare:.1f} ms of CPU time, median of {options.rounds} "
           f"rounds of {options.steps} steps")  # fmt: skip
-    undisturbed = {way: quantiles(values, n=10)[0] for way, values in times.items()}
     for way in ("lines", "bar"):
-        differences = [(one - other) / other for one, other in zip(times[way], times["bare"], strict=True)]
-        low, _, high = quantiles(differences, n=4)
         alone = around_nothing(way, bare)
-        print(f"{way}: median of the rounds {median(differences):+.2%}, the middle half of them from {low:+.2%} to "
-              f"{high:+.2%}; the least disturbed tenth {undisturbed[way] / undisturbed['bare'] - 1:+.2%}; around empty "
-              f"steps {1e6 * alone:.1f} us a step = {alone / bare:.4%}")  # fmt: skip
+        told = [f"{clock} {_difference(times, way, k)}" for k, clock in enumerate(("CPU time", "the clock"))]
+        print(f"{way}: {', '.join(told)}; around empty steps {1e6 * alone:.1f} us a step = {alone / bare:.4%}")
     epoch = bare * (CIFAR_IMAGES // recipe.batch_size)
     row = seconds_of_a_tracked_row()
     print(f"tensorboard: {1000 * row:.1f} ms an epoch of {epoch:.0f} s = {row / epoch:.3%}")
 
 
-def in_turns(recipe: Recipe, rounds: int, steps: int) -> dict[str, list[float]]:
-    """CPU seconds a step of each way in each round; the first round, which warms up, is left out."""
+def _difference(times: dict[str, list[Times]], way: str, clock: int) -> str:
+    """Median of the rounds' differences from bare steps, with the half of the rounds that lies in the middle."""
+    pairs = zip(times[way], times["bare"], strict=True)
+    low, middle, high = quantiles([(one[clock] - other[clock]) / other[clock] for one, other in pairs], n=4)
+    return f"{middle:+.2%} ({low:+.2%} to {high:+.2%})"
+
+
+def in_turns(recipe: Recipe, rounds: int, steps: int) -> dict[str, list[Times]]:
+    """Seconds a step of each way in each round; the first round, which warms up, is left out."""
     device, generator = default_device(), torch.Generator().manual_seed(0)
-    count, epoch_steps = steps * recipe.batch_size, [steps] * (3 * (rounds + 1))
+    count, all_steps = steps * recipe.batch_size, 3 * (rounds + 1) * steps
     images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
     batches = Batches(images, torch.randint(10, (count,), generator=generator), recipe, 10, device)
-    learner = Learner(recipe, 10, epoch_steps, device)
-    times: dict[str, list[float]] = {"bare": [], "lines": [], "bar": []}
+    learner = Learner(recipe, 10, [all_steps], device)
+    times: dict[str, list[Times]] = {"bare": [], "lines": [], "bar": []}
     with freed_memory_kept(device), tempfile.TemporaryDirectory() as folder, _hidden():
-        log = RunLog(Run(folder), [1.0] * len(epoch_steps))
-        for epoch in range(len(epoch_steps)):
-            way = list(times)[(epoch + epoch // 3) % 3]  # the order changes from round to round
-            began = time.process_time()
+        log = RunLog(Run(folder), [1.0])
+        endless = (batch for _ in count_from(0) for batch in batches.epoch(0))
+        ways = {way: endless if way == "bare" else watched(endless, learner, log, [all_steps], 0) for way in times}
+        opened: dict[str, list[progress.Progress]] = {way: [] for way in ways}
+        for turn in range(3 * (rounds + 1)):
+            way = list(times)[(turn + turn // 3) % 3]  # the order changes from round to round
+            progress._open[:] = opened[way]  # as if the other ways were not there
+            began, clock = time.process_time(), time.perf_counter()
             with _shown_as(way):
-                left = batches.epoch(0)
-                for batch in left if way == "bare" else watched(left, learner, log, epoch_steps, epoch):
+                for batch in islice(ways[way], steps):
                     learner.step(*batch)
-            times[way].append((time.process_time() - began) / steps)
+            seconds = time.process_time() - began, time.perf_counter() - clock
+            times[way].append((seconds[0] / steps, seconds[1] / steps))
+            opened[way] = list(progress._open)
+        for way, iterator in ways.items():
+            progress._open[:] = opened[way]
+            iterator.close()
     return {way: values[1:] for way, values in times.items()}
 
 
