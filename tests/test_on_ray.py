@@ -1,7 +1,10 @@
 """A sweep on a real Ray cluster of several nodes: it outlives what is killed, and its weights are the usual ones."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -65,3 +68,49 @@ def test_a_node_that_does_not_see_the_folder_is_refused(cluster, tmp_path, monke
             onray.RayEngine(cluster.address, None)
     finally:
         ray.shutdown()
+
+
+# --- three hosts, each with a network of its own
+
+HOSTS = [f"10.77.0.{number}" for number in (1, 2, 3)]
+NAMED = subprocess.run(["ip", "netns"], capture_output=True, text=True).stdout if shutil.which("ip") else ""
+
+
+def on_host(number, *words, **environment):
+    words = ["ip", "netns", "exec", f"kit-{number}", sys.executable, "-m", *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"} | environment
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=240)
+
+
+@pytest.fixture
+def hosts(tmp_path):
+    """A head and two nodes with one core each, started as their users would; the head asks for a token (Ray 2.60)."""
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef" * 4)
+    shown = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    start = ["ray.scripts.scripts", "start", f"--object-store-memory={STORE}"]
+    head = ["--head", "--port=6379", "--num-cpus=0", "--include-dashboard=false"]
+    try:
+        for number, address in enumerate(HOSTS, 1):
+            role = head if number == 1 else [f"--address={HOSTS[0]}:6379", "--num-cpus=1"]
+            began = on_host(number, *start, f"--node-ip-address={address}", *role, **shown)
+            assert "Ray runtime started" in began.stdout + began.stderr, began.stderr
+        yield token
+    finally:
+        on_host(1, "ray.scripts.scripts", "stop", "--force")
+
+
+@pytest.mark.skipif(
+    "kit-3" not in (NAMED or ""), reason="no three hosts here: tests/three_hosts.sh makes them, as root"
+)
+def test_three_hosts_share_a_sweep_if_the_token_is_shown(copy, hosts, tmp_path, monkeypatch):
+    monkeypatch.chdir(copy)
+    shutil.rmtree(copy / "runs", ignore_errors=True)
+    sweep = ["kit", "sweep", *sweep_copies.TINY, "--rows", "digits", "--seeds", "2", "--epochs", "2", "--jobs", "2"]
+    sweep += ["--on", f"{HOSTS[0]}:6379"]
+    refused = on_host(1, *sweep, HOME=str(tmp_path), RAY_AUTH_TOKEN_PATH="")
+    assert refused.returncode == 2 and f"the Ray cluster at {HOSTS[0]}:6379 asks for a token" in refused.stderr
+    done = on_host(1, *sweep, RAY_AUTH_TOKEN_PATH=str(hosts))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(f": started on {address}" in done.stdout for address in HOSTS[1:])
+    assert done.stdout.count("mean %") == 1

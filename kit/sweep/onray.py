@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kit.errors import KitError
@@ -158,8 +159,26 @@ def _of(node: Mapping[str, Any], resource: str) -> float:
     return node["Resources"].get(resource, 0)
 
 
+def _show_token() -> None:
+    """Let Ray show the cluster the token that lies here: heads ask for it since Ray 2.60, and clients do not show it.
+
+    A cluster without tokens takes no notice.
+    """
+    kept = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
+    if os.environ.get("RAY_AUTH_TOKEN") or Path(kept).is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _wants_token(error: BaseException | None) -> bool:
+    """Whether a cluster refused because of the token, by the error or one that it came from."""
+    return error is not None and (
+        "AuthenticationError" in f"{type(error)} {error}" or _wants_token(error.__cause__ or error.__context__)
+    )
+
+
 def _connected(address: str) -> tuple[Any, str | None]:
     """Ray, connected to the cluster, and the address of its dashboard."""
+    _show_token()
     try:
         import ray
     except ImportError:
@@ -174,6 +193,11 @@ def _connected(address: str) -> tuple[Any, str | None]:
         except ConnectionError:
             return ray, ray.init(**options).dashboard_url
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        if _wants_token(error):
+            raise KitError(
+                f"the Ray cluster at {address} asks for a token: copy ~/.ray/auth_token of its head to this machine, "
+                "and start every node with RAY_AUTH_MODE=token"
+            ) from None
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise KitError(
             f"no Ray cluster answers at {address} ({reason}): start one there with `ray start --head`, or write "
