@@ -54,8 +54,9 @@ def _matrix(axes: Axes, table: pd.DataFrame, form: str, title: str) -> None:
             text = form.format(value)
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=color, weight=weight)
     names = short_names(table.columns)
-    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 2 else {}
-    axes.set_xticks(range(len(table)), names, **slanted)
+    axes.set_xticks(range(len(table)), names)
+    if max(map(len, names)) > 2:
+        plt.setp(axes.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(table)), short_names(table.index))
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
 
