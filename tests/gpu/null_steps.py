@@ -83,6 +83,7 @@ def prepared(scenario: Scenario):
 def run(scenario: Scenario, counts: Counts) -> dict:
     learner, epoch = prepared(scenario)
     began, said = time.perf_counter(), io.StringIO()
+    counts.reset()
     for step in range(1, SETTLED + 1):
         batch = next(epoch)
         with failing(scenario, learner, counts, step), contextlib.redirect_stdout(said):
@@ -90,6 +91,7 @@ def run(scenario: Scenario, counts: Counts) -> dict:
     return {
         "captured": learner.captured, "compiled": learner.compiled, "settled_in": time.perf_counter() - began,
         "said": said.getvalue(), "on_default_stream": torch.cuda.current_stream() == torch.cuda.default_stream(),
+        "triton_kernels": sum(name.startswith("triton") for name in counts.names()),
         "graphs": torch._dynamo.utils.counters["stats"]["unique_graphs"] if scenario.compile == "on" else 0,
     } | counted(scenario, learner, epoch, counts)  # fmt: skip
 

@@ -150,5 +150,7 @@ def test_compiled_kernels_are_replayed(library, capability):
     assert compiled["graph_launches"] == 1 and compiled["waits"] == 0
     assert compiled["graphs"] == 2  # of Dynamo: loss and totals, once each
     assert compiled["replayed_nodes"] <= COMPILED_KERNELS[capability]
-    share = 1 if capability == "7.5" else 0.8  # in float16 compiling spares this small network 3 of 169 kernels
+    assert compiled["triton_kernels"] > 50 and plain["triton_kernels"] == 0
+    # In float16 torch has cuDNN's BatchNorm, each pass of which counts as one kernel here; inductor makes two to four.
+    share = 1 if capability == "7.5" else 0.8
     assert COMPILED_KERNELS[capability] < share * plain["replayed_nodes"]

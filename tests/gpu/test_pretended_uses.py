@@ -78,6 +78,24 @@ def test_shifts_and_calibration_are_those_of_the_cpu(model, images):
                                    rtol=1e-4, atol=1e-4)  # fmt: skip
 
 
+def test_algorithms_of_convolutions_are_timed_in_training_alone(images):
+    """In a prediction, whose batches change their size with adaptive views, every size would be timed anew."""
+    seen, before = [], torch.backends.cudnn.benchmark
+
+    def note(*_):
+        seen.append(torch.backends.cudnn.benchmark)
+
+    def predict_between(learner):
+        if learner.steps == 1:
+            learner.model.stem.register_forward_hook(note)
+            with learner.weights_to_judge() as model:
+                predict(model, images[:4], amp="fp32", device=CUDA)
+
+    with PretendedGpu(BF16):
+        trained(plain("paper"), "bf16", steps=2, between=predict_between)
+        assert seen == [False, True] and torch.backends.cudnn.benchmark == before
+
+
 def addresses(learner):
     """Where everything lives that a graph of the step reads or writes."""
     tensors = {f"model.{name}": tensor for name, tensor in learner.model.state_dict(keep_vars=True).items()}
