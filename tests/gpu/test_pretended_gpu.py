@@ -36,14 +36,14 @@ def test_bfloat16_is_refused_without_its_tensor_cores():
         assert precision(CUDA, "bf16") == torch.bfloat16
 
 
-QUICK_ENOUGH = ("paper", "quick", "t4", "leaderboard", "mixup-cutout", "dropout-0.2", "lookahead-adam")
+IN_THREE = ("paper", "quick", "leaderboard", "dropout-0.2")  # precisions; the other kinds in one, unless slow tests run
 
 
 def recipes_and_precisions():
     for row in KINDS:
         yield row, "bf16", BF16
         for amp, capability in (("fp16", T4), ("fp32", BF16)):
-            yield pytest.param(row, amp, capability, marks=() if row in QUICK_ENOUGH else pytest.mark.slow)
+            yield pytest.param(row, amp, capability, marks=() if row in IN_THREE else pytest.mark.slow)
 
 
 @pytest.mark.parametrize("row, amp, capability", list(recipes_and_precisions()))
