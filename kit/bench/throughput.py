@@ -27,7 +27,7 @@ from kit.run import describe_machine
 from kit.system.allocator import freed_memory_kept
 from kit.system.precision import default_device, precision
 from kit.system.progress import quiet
-from kit.train import CHUNK_IMAGES, Batches, Learner
+from kit.train import CHUNK_IMAGES, PASSES, Batches, Learner
 
 EPOCH_IMAGES = 50_000
 AUGMENTED_CHUNKS = 4  # whole chunks of augmentation in a round, at least: a part of one has the launches of a whole one
@@ -97,7 +97,7 @@ class Bench:
             "paper_rounds": rates[f"paper {phase}"],
         }
         if phase != "augment":
-            work = flops(self.learner.model) * (3 if phase == "train" else 1)
+            work = flops(self.learner.model) * (PASSES if phase == "train" else 1)
             figures |= self._of_peak(ours * work, theirs * work, peaks)
         if phase == "train":
             figures |= {

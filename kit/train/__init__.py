@@ -5,6 +5,7 @@ In: a `Recipe`, a `Dataset` and a `Run`. Out: the run folder with weights, histo
 May import: augment, data, errors, lookahead, model, parameters, plots, predict, recipe, run, system.
 """
 
+from kit.train.arithmetic import PASSES
 from kit.train.batches import CHUNK_IMAGES, Batches
 from kit.train.budget import fit_to_budget
 from kit.train.launch import launch
@@ -15,6 +16,7 @@ from kit.train.selection import steps_of_epochs
 
 __all__ = [
     "CHUNK_IMAGES",
+    "PASSES",
     "Batches",
     "Learner",
     "build_optimizer",
