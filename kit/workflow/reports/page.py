@@ -22,8 +22,8 @@ th:first-child, td:first-child, .words td, .words th { text-align: left; }
 .words td { overflow-wrap: anywhere; }
 .runs th:nth-child(2), .runs th:nth-last-child(-n+2), .runs td:nth-last-child(-n+2) { text-align: left; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.2rem, 1fr)); gap: 0.8rem; margin: 1rem 0; }
-.card { border: 1px solid #cfd8df; border-radius: 8px; padding: 0.5rem 0.9rem; }
-.card b { display: block; font-size: 1.45rem; line-height: 1.25; } .card span { color: #555; font-size: 0.85rem; }
+.card { border: 1px solid #cfd8df; border-radius: 8px; padding: 0.5rem 0.6rem; }
+.card b { display: block; font-size: 1.25rem; white-space: nowrap; } .card span { color: #555; font-size: 0.85rem; }
 .note { color: #555; } .anchor-link { display: none; }
 """
 
