@@ -10,7 +10,11 @@ import pytest
 from budget import BUDGETS, COMPILED_KERNELS
 from kinds import different_rows
 
-pytestmark = [pytest.mark.nullgpu, pytest.mark.skipif(null_gpu.missing() is not None, reason=str(null_gpu.missing()))]
+pytestmark = [
+    pytest.mark.nullgpu,
+    pytest.mark.slow,
+    pytest.mark.skipif(null_gpu.missing() is not None, reason=str(null_gpu.missing())),
+]
 
 OTHERS = [
     {"row": "paper", "changes": {"optimizer": "nesterov", "ema": 0.9, "augment": "shift+alternate+randaugment"}},

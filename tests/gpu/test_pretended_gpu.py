@@ -13,7 +13,7 @@ from kit.recipe import RECIPES
 from kit.system.precision import default_device, precision
 from kit.train.learner import Learner
 
-pytestmark = needs_no_gpu
+pytestmark = [needs_no_gpu, pytest.mark.slow]
 
 
 def test_a_gpu_that_torch_has_no_kernels_for_is_refused_by_the_first_cell():

@@ -23,7 +23,7 @@ from kit.system.interrupt import Stopped
 from kit.train.learner import Learner
 from kit.train.loop import train
 
-pytestmark = needs_no_gpu
+pytestmark = [needs_no_gpu, pytest.mark.slow]
 
 LABELS = torch.arange(24) % 10
 
