@@ -20,6 +20,7 @@ from torch import Tensor
 from kit.data import classnames, imagecache
 from kit.data.dataset import Dataset
 from kit.errors import KitError
+from kit.system.paths import shortened
 from kit.system.progress import Progress
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -66,7 +67,7 @@ def read(folder: Path, resize: bool = False) -> Dataset:
     train, test = (_list_files(folder / part, folders) for part in _PARTS)
     fingerprint = _fingerprint(folder, classes, train + test, resize)
     tensors = imagecache.load(folder, fingerprint)
-    source = f"image folder {_shown(folder)}" + (", resized to 32x32" if resize else "")
+    source = f"image folder {shortened(folder)}" + (", resized to 32x32" if resize else "")
     if tensors is not None:
         return Dataset(**tensors, classes=classes, source=f"{source}, decoded at an earlier start")
     tensors = _decode_both(folder, train, test, resize)
@@ -90,14 +91,14 @@ def _class_folders(folder: Path) -> tuple[list[str], tuple[str, ...]]:
         if len(names) < 2:
             count = f"{len(names)} class folder{'' if len(names) == 1 else 's'}"
             raise KitError(
-                f"{_shown(folder / part)} holds {count}; arrange the images as {part}/<class>/*.png with one folder "
+                f"{shortened(folder / part)} holds {count}; arrange the images as {part}/<class>/*.png with one folder "
                 "for each class, two classes or more"
             )
     if train != test:
-        odd = ", ".join(_shown(name) for name in sorted(set(train) ^ set(test))[:10])
+        odd = ", ".join(shortened(name) for name in sorted(set(train) ^ set(test))[:10])
         raise KitError(
-            f"{_shown(folder / 'train')} and {_shown(folder / 'test')} must hold the same class folders, but only one "
-            f"of them has {odd}; rename the folders so that they agree"
+            f"{shortened(folder / 'train')} and {shortened(folder / 'test')} must hold the same class folders, but "
+            f"only one of them has {odd}; rename the folders so that they agree"
         )
     return classnames.ordered(train)
 
@@ -105,8 +106,8 @@ def _class_folders(folder: Path) -> tuple[list[str], tuple[str, ...]]:
 def _subfolders(part: Path) -> list[str]:
     names = sorted(entry.name for entry in _entries(part) if not entry.name.startswith(".") and _is_folder(entry))
     for name in names:
-        if not _shown(name) == name.strip() != "" or not name.isprintable():
-            raise KitError(f"{_shown(part)} has a class folder with the name {name!a}; rename it in plain text")
+        if not shortened(name) == name.strip() != "" or not name.isprintable():
+            raise KitError(f"{shortened(part)} has a class folder with the name {name!a}; rename it in plain text")
     return names
 
 
@@ -119,7 +120,7 @@ def _entries(folder: Path) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        raise KitError(f"{_shown(folder)} cannot be read: {error.strerror}; make it a readable folder") from None
+        raise KitError(f"{shortened(folder)} cannot be read: {error.strerror}; make it a readable folder") from None
 
 
 def _list_files(part: Path, folders: list[str]) -> list[_File]:
@@ -131,7 +132,7 @@ def _list_files(part: Path, folders: list[str]) -> list[_File]:
         of_class = [_describe(entry, label) for entry in entries if _is_image_name(entry.name)]
         if not of_class:
             kinds = ", ".join(SUFFIXES)
-            raise KitError(f"{_shown(part / name)} holds no image; put the {kinds} files of this class there")
+            raise KitError(f"{shortened(part / name)} holds no image; put the {kinds} files of this class there")
         listed += sorted(of_class)
         other = [entry for entry in entries if not entry.name.startswith(".") and not _is_image_name(entry.name)]
         left_out.update(suffix for entry in other if (suffix := _suffix(entry.name)) in _OTHER_SUFFIXES)
@@ -144,13 +145,13 @@ def _warn_of_what_is_left_out(part: Path, misplaced: list[str], kinds: Counter[s
     if misplaced:
         more = f" and {len(misplaced) - 1:,} more" if len(misplaced) > 1 else ""
         warnings.warn(
-            f"{_shown(misplaced[0])}{more}: left out, because every image has to lie directly in its class folder",
+            f"{shortened(misplaced[0])}{more}: left out, because every image has to lie directly in its class folder",
             stacklevel=5,
         )
     if kinds:
         counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(kinds.items()))
         warnings.warn(
-            f"{_shown(part)}: images of other kinds are left out ({counts}); save them as {', '.join(SUFFIXES)}",
+            f"{shortened(part)}: images of other kinds are left out ({counts}); save them as {', '.join(SUFFIXES)}",
             stacklevel=5,
         )
 
@@ -167,20 +168,14 @@ def _status(entry: os.DirEntry) -> os.stat_result:
     try:
         return entry.stat()
     except OSError as error:  # a link that points nowhere or in a circle
-        raise KitError(f"{_shown(entry.path)} cannot be read: {error.strerror}; replace it or remove it") from None
+        raise KitError(f"{shortened(entry.path)} cannot be read: {error.strerror}; replace it or remove it") from None
 
 
 def _describe(entry: os.DirEntry, label: int) -> _File:
     status = _status(entry)
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-        raise KitError(f"{_shown(entry.path)} is no file; replace it by an image or remove it")
+        raise KitError(f"{shortened(entry.path)} is no file; replace it by an image or remove it")
     return _File(entry.path, label, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def _shown(path: str | Path) -> str:
-    """A path for a message: bytes that are not UTF-8 are escaped, and a very long path is shortened."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return text if len(text) <= 300 else f"{text[:140]}...{text[-140:]}"
 
 
 def _fingerprint(folder: Path, classes: tuple[str, ...], listed: list[_File], resize: bool) -> str:
@@ -216,7 +211,7 @@ def _decode(paths: list[str], folder: Path, resize: bool) -> Tensor:
     # that import torch takes longer than two cores save.
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        with Progress(f"reading {_shown(folder)}", len(paths), "images") as work:
+        with Progress(f"reading {shortened(folder)}", len(paths), "images") as work:
             for count in pool.map(decode_chunk, chunks):
                 work.advance(count)
     finally:
@@ -228,7 +223,7 @@ def _decode_file(path: str, resize: bool) -> np.ndarray:
     """Decode one file to uint8 (32, 32, 3)."""
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            _check_form(image, _shown(path), resize)
+            _check_form(image, shortened(path), resize)
             if image.size == (_SIDE, _SIDE):
                 return np.asarray(image.convert("RGB"))
             with _LARGE:
@@ -237,10 +232,10 @@ def _decode_file(path: str, resize: bool) -> np.ndarray:
     except KitError:
         raise
     except PermissionError:
-        raise KitError(f"{_shown(path)} cannot be read: permission denied; make it readable or remove it") from None
+        raise KitError(f"{shortened(path)} cannot be read: permission denied; make it readable or remove it") from None
     except Exception:  # for broken files Pillow raises nearly anything, from SyntaxError to struct.error
         kinds = ", ".join(SUFFIXES)
-        raise KitError(f"{_shown(path)} is not a readable image ({kinds}); replace it or remove it") from None
+        raise KitError(f"{shortened(path)} is not a readable image ({kinds}); replace it or remove it") from None
 
 
 def _check_form(image: Image.Image, path: str, resize: bool) -> None:

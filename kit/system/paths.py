@@ -34,5 +34,9 @@ def given(path: str | Path) -> Path:
 
 def shortened(path: str | Path) -> str:
     """A path for a message: bytes that are not UTF-8 and line breaks are escaped, and a very long path is cut."""
-    text = str(path).encode("utf-8", "backslashreplace").decode().replace("\n", "\\n").replace("\0", "\\0")
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:  # no file can have this name
+        encoded = str(path).encode("utf-8", "backslashreplace")
+    text = encoded.decode("utf-8", "backslashreplace").replace("\n", "\\n").replace("\0", "\\0")
     return text if len(text) <= 300 else f"{text[:140]}...{text[-140:]}"
