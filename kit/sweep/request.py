@@ -181,8 +181,9 @@ def _experiment(row: str) -> Experiment:
 
 def _check_distinct(request: Request) -> None:
     """Refuse rows that are one recipe, since a table of them would compare a recipe with itself."""
-    for first, second in combinations(request.experiments, 2):
-        if request.recipe(first, 0) != request.recipe(second, 0):
+    recipes = [(experiment, request.recipe(experiment, 0)) for experiment in request.experiments]
+    for (first, ours), (second, theirs) in combinations(recipes, 2):
+        if ours != theirs:
             continue
         if RECIPES[first.row] == RECIPES[second.row]:
             raise KitError(f"{first.row} and {second.row} are one recipe: leave one of them out with --rows")
