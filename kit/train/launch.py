@@ -54,7 +54,7 @@ class _Epochs:
         self._path, self._callbacks, self._seen = run.history_path, callbacks, 0.0
 
     def look(self) -> None:
-        """Tell those who follow if there is a new row."""
+        """Tell the callbacks if there is a new row."""
         with suppress(OSError):  # not there yet
             changed = self._path.stat().st_mtime
             if changed != self._seen:

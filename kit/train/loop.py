@@ -100,7 +100,7 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
 
 
 def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: StopRequest,
-          checkpoint_seconds: float, told: Callbacks) -> int | None:  # fmt: skip
+          checkpoint_seconds: float, callbacks: Callbacks) -> int | None:  # fmt: skip
     """Train until the last epoch is over, and return None; or until a stop, and return its epoch, counted from 0."""
     world, epochs, selection = learner.world, learner.recipe.epochs, batches.selection
     if world.leads and learner.compiled:
@@ -127,7 +127,7 @@ def _loop(learner: Learner, batches: Batches, parts: Split, log: RunLog, stop: S
                 row |= {"validation_loss": score.loss, "validation_accuracy": score.accuracy}
                 log.end_epoch(row, selection.steps[epoch] * learner.recipe.batch_size, model)
             log.print_row()
-            told.epoch()
+            callbacks.epoch()
         if world.any(log.age > EPOCH_SECONDS) or epoch + 1 == epochs:
             log.save(learner, selection)
     return None
