@@ -22,7 +22,7 @@ def workspace(tmp_path, monkeypatch):
         monkeypatch.setattr(f"{module}.workspace", lambda: tmp_path)
     monkeypatch.setattr(keeping, "RESULTS", tmp_path / "results")
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
-    monkeypatch.setattr("kit.data.places.workspace", lambda: tmp_path)
+    monkeypatch.setattr("kit.data.locations.workspace", lambda: tmp_path)
     return tmp_path
 
 

@@ -13,8 +13,8 @@ from kit.recipe import FAMILY, RECIPES
 from kit.run import Run, keptrecords
 from kit.system import files
 from kit.train import budget, loop
-from kit.train.arithmetic import PASSES
 from kit.train.budget import expectation, fit_to_budget, sizes_of
+from kit.train.flops import PASSES
 
 SPEED = 0.001  # PFLOP a second, pretended: an invented machine of 1 TFLOP/s
 

@@ -19,14 +19,14 @@ from image_sources import write_image_folder
 from kit.__main__ import main
 from kit.competition import client, ledger
 from kit.competition import commands as competition
-from kit.data import CLASSES, load, official, places, write_competition_test
+from kit.data import CLASSES, load, locations, official, write_competition_test
 from kit.errors import KitError
 from kit.recipe import RECIPES
 from kit.submission import find_test_file
 
 kaggle = kaggle_server.kaggle
 KEY, SCORE, archive = kaggle_server.KEY, kaggle_server.SCORE, kaggle_server.archive
-SLUG, OTHER = places.COMPETITIONS
+SLUG, OTHER = locations.COMPETITIONS
 FILES = {
     "cifar_test_nolabel.pkl": os.urandom(4_500_000),
     "cifar-10-python/cifar-10-batches-py/data_batch_1": os.urandom(3_000),
@@ -155,11 +155,11 @@ def test_what_was_downloaded_is_found_by_auto(kaggle, tmp_path, monkeypatch):
     batches = ["batches.meta", "test_batch", *(f"data_batch_{i}" for i in range(1, 6))]
     names = [f"cifar-10-python/{official.FOLDER}/{name}" for name in batches]
     kaggle.files[SLUG] = archive({"cifar_test_nolabel.pkl": b"1", **dict.fromkeys(names, b"2")})
-    monkeypatch.delenv(places.VARIABLE, raising=False)
-    monkeypatch.setattr(places, "workspace", lambda: tmp_path)
+    monkeypatch.delenv(locations.VARIABLE, raising=False)
+    monkeypatch.setattr(locations, "workspace", lambda: tmp_path)
     competition.download()
-    assert places.find_dataset() == tmp_path / "data" / "cifar-10-python" / official.FOLDER
-    assert places.find_test_file() == tmp_path / "data" / "cifar_test_nolabel.pkl"
+    assert locations.find_dataset() == tmp_path / "data" / "cifar-10-python" / official.FOLDER
+    assert locations.find_test_file() == tmp_path / "data" / "cifar_test_nolabel.pkl"
 
 
 # --- a submission

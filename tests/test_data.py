@@ -19,27 +19,27 @@ from image_sources import write_archive, write_batches, write_image_folder
 from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 
-from kit.data import download, imagefolder, official, places
+from kit.data import download, imagefolder, locations, official
 from kit.data import loading as data
 from kit.data.loading import CLASSES, Dataset, load, load_competition_test, split, write_competition_test
 from kit.errors import KitError
 from kit.system import progress
 
 FETCH = download._fetch
-SLUG = places.COMPETITIONS[0]
+SLUG = locations.COMPETITIONS[0]
 OFFICIAL = "official python batches in the folder"
 
 
 @pytest.fixture
 def kaggle(tmp_path, monkeypatch) -> Path:
     """An empty Kaggle input, an empty working folder, no variable set, no network, and a cache of its own."""
-    monkeypatch.setattr(places, "KAGGLE_INPUT", tmp_path / "input")
+    monkeypatch.setattr(locations, "KAGGLE_INPUT", tmp_path / "input")
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(download, "_fetch", no_network)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr(places, "workspace", Path)
+    monkeypatch.setattr(locations, "workspace", Path)
     return tmp_path / "input"
 
 
@@ -225,14 +225,14 @@ def test_folders_without_images_are_refused(kaggle, tmp_path):
 def test_a_download_of_kaggle_is_found_two_folders_down_and_in_kagglehubs_cache(kaggle, tmp_path, monkeypatch):
     two_down = tmp_path / "data" / "deep-learning-spring-2025-project-1" / "cifar-10-python" / "cifar-10-batches-py"
     write_batches(two_down)
-    assert places.find_form(tmp_path / "data") == two_down
+    assert locations.find_form(tmp_path / "data") == two_down
     hub = tmp_path / "hub"
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(hub))
     cached = hub / "competitions" / "deep-learning-spring-2025-project-1"
     write_batches(cached / "cifar-10-python" / "cifar-10-batches-py")
     (cached / "cifar_test_nolabel.pkl").write_bytes(b"")
-    assert places.find_dataset() == cached / "cifar-10-python" / "cifar-10-batches-py"
-    assert places.find_test_file() == cached / "cifar_test_nolabel.pkl"
+    assert locations.find_dataset() == cached / "cifar-10-python" / "cifar-10-batches-py"
+    assert locations.find_test_file() == cached / "cifar_test_nolabel.pkl"
 
 
 @pytest.mark.filterwarnings("ignore:.*published md5 sums")

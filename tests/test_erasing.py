@@ -12,8 +12,8 @@ from kit.augment import Pipeline, mixup, normalize
 from kit.augment.erasing import RATIO, SCALE, draw_rectangles
 from kit.errors import KitError
 from kit.recipe import RECIPES, Recipe
-from kit.train.arithmetic import pflop_of_epochs
 from kit.train.batches import Batches
+from kit.train.flops import pflop_of_epochs
 from kit.train.learner import Learner
 
 SMALL = RECIPES["digits"].replace(arch="4,8/1,1", batch_size=32, epochs=2, lookahead_k=0)

@@ -94,7 +94,7 @@ def test_a_door_opens_for_every_name_and_hides_no_module_behind_a_function(room)
     for name in door.__all__:
         assert getattr(door, name) is not None, name
         assert name in dir(door)
-    if "door(__name__)" in (KIT / room / "__init__.py").read_text():
+    if "lazy_imports(__name__)" in (KIT / room / "__init__.py").read_text():
         assert not modules & set(door.__all__), "Python would set the name to the module"
     with pytest.raises(AttributeError, match="absent"):
         door.absent  # noqa: B018

@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_kernel import finished, make_run, workspace  # noqa: F401
 
-from kit.competition import client, kernel, kernel_output, ledger, transfer, waiting
+from kit.competition import client, filestreaming, kernel, kernel_output, ledger, waiting
 from kit.competition import commands as competition
 from kit.competition.names import competition_slug, kernel_name
 from kit.data.loading import write_competition_test
-from kit.data.places import COMPETITIONS
+from kit.data.locations import COMPETITIONS
 from kit.errors import KitError
 from kit.system import archive, package
 
@@ -242,10 +242,10 @@ class Endless:
 
 
 def test_a_file_without_end_is_cut_off_by_its_limit_and_never_held_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer.requests, "get", lambda *_, **__: Endless())
+    monkeypatch.setattr(filestreaming.requests, "get", lambda *_, **__: Endless())
     tracemalloc.start()
     with pytest.raises(KitError, match=r"model\.safetensors has more than 100 MB"):
-        transfer.stream("https://x/y", tmp_path / "model.safetensors", 100_000_000)
+        filestreaming.stream("https://x/y", tmp_path / "model.safetensors", 100_000_000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5_000_000
@@ -383,7 +383,7 @@ def small_kit(folder):
     for name in (
         "__init__.py",
         "data/__init__.py",
-        "data/places.py",
+        "data/locations.py",
         "analysis/__init__.py",
         "analysis/leaderboard.csv",
     ):
@@ -393,7 +393,7 @@ def small_kit(folder):
 
 
 STRAY = ("secret.py", ".hidden.py", "answers.csv", "data/.ipynb_checkpoints/x.py", "data/notes.txt")
-OWN = ["__init__.py", "analysis/__init__.py", "analysis/leaderboard.csv", "data/__init__.py", "data/places.py"]
+OWN = ["__init__.py", "analysis/__init__.py", "analysis/leaderboard.csv", "data/__init__.py", "data/locations.py"]
 
 
 def add_strays(kit):
@@ -526,7 +526,7 @@ def test_the_address_of_a_kernel_is_read_as_its_name():
 def test_files_are_fetched_only_from_addresses_of_the_web(tmp_path):
     for url in ("", "file:///etc/passwd", "ftp://x/y"):
         with pytest.raises(KitError, match="no address"):
-            transfer.stream(url, tmp_path / "x.csv")
+            filestreaming.stream(url, tmp_path / "x.csv")
     assert list(tmp_path.iterdir()) == []
 
 

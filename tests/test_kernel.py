@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from kit.competition import client, kernel, portable, session
-from kit.data.places import COMPETITIONS
+from kit.data.locations import COMPETITIONS
 from kit.errors import KitError
 
 kaggle = kaggle_server.kaggle

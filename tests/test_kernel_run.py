@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from kit.competition import kernel
 from kit.data.loading import write_competition_test
-from kit.data.places import COMPETITIONS
+from kit.data.locations import COMPETITIONS
 from kit.recipe import RECIPES
 from kit.run import Run
 from kit.train.loop import train

@@ -11,8 +11,8 @@ from kit.errors import KitError
 from kit.model import build, flops
 from kit.recipe import RECIPES, Recipe
 from kit.run import Run
-from kit.train.arithmetic import pflop_of_epochs
 from kit.train.batches import Batches
+from kit.train.flops import pflop_of_epochs
 from kit.train.loop import train
 
 SMALL = RECIPES["digits"].replace(arch="4,8/1,1", batch_size=32, epochs=5, resize="20x0.4,28x0.2")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_sources import smooth_images
 
-from kit.data import places
+from kit.data import locations
 from kit.data.loading import find_competition_test, load, load_competition_test, write_competition_test
 from kit.errors import KitError
 
@@ -187,11 +187,11 @@ def test_a_full_or_read_only_disk_leaves_nothing(path, monkeypatch, code):
 
 @pytest.fixture
 def kaggle(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setattr(places, "KAGGLE_INPUT", tmp_path / "input")
+    monkeypatch.setattr(locations, "KAGGLE_INPUT", tmp_path / "input")
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr(places, "workspace", Path)
+    monkeypatch.setattr(locations, "workspace", Path)
     return tmp_path / "input"
 
 
@@ -223,7 +223,7 @@ def test_the_variable_goes_before_kaggle_and_kaggle_before_data(kaggle, monkeypa
     assert find_competition_test() == local
     mounted = place(kaggle / "copy" / "cifar_test_nolabel.pkl")
     assert find_competition_test() == mounted
-    mounted = place(kaggle / "competitions" / places.COMPETITIONS[0] / "cifar_test_nolabel.pkl")
+    mounted = place(kaggle / "competitions" / locations.COMPETITIONS[0] / "cifar_test_nolabel.pkl")
     assert find_competition_test() == mounted
     named = place(tmp_path / "named" / "cifar_test_nolabels.pkl")
     monkeypatch.setenv("CIFAR10_DIR", str(named.parent))

@@ -2,12 +2,12 @@
 
 In: finished runs and kept records. Out: Markdown tables for the notebook and the README.
 May import: data, errors, model, recipe, run, system.
-A lazy door (kit.system.door), since the names of tables and rows need no torch.
+A lazy door (kit.system.lazyimports), since the names of tables and rows need no torch.
 """
 
 from typing import TYPE_CHECKING
 
-from kit.system.door import door
+from kit.system.lazyimports import lazy_imports
 
 if TYPE_CHECKING:
     from kit.ablation.comparisons import LAST, figures_of, gap_by_seed, histories_by_images, other_runs, single_runs
@@ -34,4 +34,4 @@ if TYPE_CHECKING:
         tried_tables,
     )
 
-__all__, __dir__, __getattr__ = door(__name__)
+__all__, __dir__, __getattr__ = lazy_imports(__name__)

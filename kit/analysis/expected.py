@@ -21,7 +21,7 @@ from scipy.special import log_softmax, softmax
 
 from kit.analysis.answers import Answers, checked_logits
 from kit.analysis.calibration import fit_temperature
-from kit.analysis.transport import transported_confidence
+from kit.analysis.optimaltransport import transported_confidence
 from kit.errors import KitError
 
 PUBLIC_IMAGES = 5012  # of the 10,000 test images in the public score, computed from the fractions of published scores

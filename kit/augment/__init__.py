@@ -1,12 +1,12 @@
 """Augmentation of whole batches on any device.
 
 In: uint8 images (N, 3, H, W). Out: uint8 images of the same shape, or normalised float batches from `Pipeline`.
-May import: errors, system. A lazy door (kit.system.door), since reading a recipe's `augment` needs no torch.
+May import: errors, system. A lazy door (kit.system.lazyimports), since reading a recipe's `augment` needs no torch.
 """
 
 from typing import TYPE_CHECKING
 
-from kit.system.door import door
+from kit.system.lazyimports import lazy_imports
 
 if TYPE_CHECKING:
     from kit.augment.augmentations import AUGMENTATIONS, Augmentations, read_words
@@ -17,6 +17,6 @@ if TYPE_CHECKING:
     from kit.augment.pipeline import MEAN, STD, Pipeline, cutout, normalize
     from kit.augment.policies import autoaugment, randaugment, trivialaugment
     from kit.augment.resizing import resize
-    from kit.augment.transfer import send
+    from kit.augment.todevice import send
 
-__all__, __dir__, __getattr__ = door(__name__)
+__all__, __dir__, __getattr__ = lazy_imports(__name__)

@@ -7,7 +7,7 @@ Each takes uint8 (N, 3, H, W) and float64 magnitudes (N,) on the host, and gives
 import torch
 from torch import Tensor
 
-from kit.augment.transfer import send
+from kit.augment.todevice import send
 
 # Blends with a degenerate image: factor * image + (1 - factor) * degenerate, with factor = 1 + magnitude.
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kit.augment.transfer import send
+from kit.augment.todevice import send
 
 
 def random_crop(

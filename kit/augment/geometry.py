@@ -8,7 +8,7 @@ pixels from the image's centre. The functions that make rows take float64 magnit
 import torch
 from torch import Tensor
 
-from kit.augment.transfer import send
+from kit.augment.todevice import send
 
 
 def shear_x(magnitudes: Tensor, height: int, width: int) -> Tensor:

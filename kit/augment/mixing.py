@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from scipy.special import betaincinv
 from torch import Tensor
 
-from kit.augment.transfer import send
+from kit.augment.todevice import send
 
 
 def mixup(

@@ -17,7 +17,7 @@ from kit.augment.erasing import draw_rectangles
 from kit.augment.jitter import color_jitter, draw_color_jitter, draw_rotation, random_rotation
 from kit.augment.mixing import cutmix, mixup
 from kit.augment.plans import Plan, apply, check_images
-from kit.augment.transfer import send
+from kit.augment.todevice import send
 
 __all__ = [
     "MEAN",

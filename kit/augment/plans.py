@@ -28,7 +28,7 @@ from torch import Tensor
 
 from kit.augment import color, geometry
 from kit.augment.geometry import warp
-from kit.augment.transfer import send
+from kit.augment.todevice import send
 
 
 @dataclass(frozen=True)

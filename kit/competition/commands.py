@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from kit.competition import client, ledger, upload
+from kit.competition.filestreaming import LARGEST_FILE, check_size
 from kit.competition.ledger import Row
 from kit.competition.names import competition_slug
-from kit.competition.transfer import LARGEST_FILE, check_size
 from kit.competition.waiting import LONG_PATIENCE
 from kit.data import find_competition_test, load_competition_test, local_data
 from kit.errors import KitError

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kit.competition import client
-from kit.competition.transfer import stream
+from kit.competition.filestreaming import stream
 from kit.errors import KitError
 from kit.run import travels
 from kit.system import files

@@ -16,7 +16,7 @@ from kit.data.loading import (
     split,
     write_competition_test,
 )
-from kit.data.places import COMPETITIONS, local_data
+from kit.data.locations import COMPETITIONS, local_data
 
 __all__ = [
     "CLASSES",

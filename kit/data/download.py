@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from kit.data import official, places
+from kit.data import locations, official
 from kit.errors import KitError
 from kit.system.progress import Progress
 
@@ -39,8 +39,8 @@ def download(folder: Path) -> Path:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise KitError(
-            f"CIFAR-10 was not found in {places.where_auto_looks()}, and the download failed ({error}); pass "
-            f"-p data digits, or -p data with a folder that holds {places.FORMS}, or set {places.VARIABLE} to one"
+            f"CIFAR-10 was not found in {locations.where_auto_looks()}, and the download failed ({error}); pass "
+            f"-p data digits, or -p data with a folder that holds {locations.FORMS}, or set {locations.VARIABLE} to one"
         ) from None
     return target
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kit.data import imagefolder, official, places
+from kit.data import imagefolder, locations, official
 from kit.data.classnames import CLASSES, DIGITS
 from kit.data.dataset import Dataset
 from kit.data.digits import digits
@@ -65,8 +65,8 @@ def load(source: str | Path = "auto") -> Dataset:
     """
     if source in EMBEDDED:
         return _digits(noisy=source == "noisy-digits")
-    place, resize = places.place_of(source)
-    found = (places.find_dataset() or download(places.local_data())) if place == "auto" else _found(Path(place))
+    place, resize = locations.place_of(source)
+    found = (locations.find_dataset() or download(locations.local_data())) if place == "auto" else _found(Path(place))
     return imagefolder.read(found, resize) if imagefolder.holds_images(found) else official.read(found)
 
 
@@ -78,17 +78,17 @@ def classes_of(source: str | Path = "auto") -> tuple[str, ...]:
     """
     if source in EMBEDDED:
         return DIGITS
-    place, _ = places.place_of(source)
-    found = places.find_dataset() if place == "auto" else _found(Path(place))
+    place, _ = locations.place_of(source)
+    found = locations.find_dataset() if place == "auto" else _found(Path(place))
     return imagefolder.classes_in(found) if found and imagefolder.holds_images(found) else CLASSES
 
 
 def _found(place: Path) -> Path:
     place = given(place)
-    found = places.find_form(place)
+    found = locations.find_form(place)
     if found is None:
         state = "holds no CIFAR-10" if place.is_dir() else "does not exist"
-        raise KitError(f"{place} {state}; pass a folder with {places.FORMS}, or auto, or digits, or noisy-digits")
+        raise KitError(f"{place} {state}; pass a folder with {locations.FORMS}, or auto, or digits, or noisy-digits")
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kit.data import places
+from kit.data import locations
 from kit.data.unpickle import read_dictionary
 from kit.errors import KitError
 from kit.system import files, paths
@@ -45,8 +45,8 @@ def find_competition_test(folder: str | Path = "auto") -> Path | None:
     Returns:
         Its path, or None.
     """
-    place, _ = places.place_of(folder)
-    return places.find_test_file() if place == "auto" else places.find_test_file_in(paths.given(place))
+    place, _ = locations.place_of(folder)
+    return locations.find_test_file() if place == "auto" else locations.find_test_file_in(paths.given(place))
 
 
 def load_competition_test(path: str | Path) -> CompetitionTest:

@@ -1,16 +1,15 @@
 """Every figure of the kit: functions that take data and return a matplotlib Figure.
 
 In: answers, images, histories or tables. Out: a figure, also if there is little or nothing to show.
-May import: ablation, analysis, augment, errors, model, run, system. A lazy door (kit.system.door).
+May import: ablation, analysis, augment, errors, model, run, system. A lazy door (kit.system.lazyimports).
 """
 
 from typing import TYPE_CHECKING
 
-from kit.system.door import door
+from kit.system.lazyimports import lazy_imports
 
 if TYPE_CHECKING:
     from kit.plots.ablation import accuracy_gaps, table_curves
-    from kit.plots.arithmetic import frontier
     from kit.plots.live import LiveCurves, course
     from kit.plots.mistakes import (
         class_measures,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         suspicious,
         weakness_bars,
     )
+    from kit.plots.pflop import frontier
     from kit.plots.samples import (
         augmentation_table,
         class_counts,
@@ -49,4 +49,4 @@ if TYPE_CHECKING:
         validation_loss,
     )
 
-__all__, __dir__, __getattr__ = door(__name__)
+__all__, __dir__, __getattr__ = lazy_imports(__name__)

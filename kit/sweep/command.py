@@ -5,8 +5,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from kit import parameters
 from kit.ablation import TABLES
 from kit.parameters import NOTEBOOKS
-
-SHARED = ("data", "amp", "compile", "max_hours", "epochs", "split")  # parameters that all its runs share
+from kit.sweep.request import SHARED, read_request
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -42,8 +41,6 @@ def run_command(options: Namespace) -> None:
         KitError: something is refused before any run starts, or runs failed.
         Stopped: SIGTERM or SIGINT came; every run at work has saved.
     """
-    from kit.sweep.request import read_request
-
     request = read_request(options)  # what is refused here is refused before torch is imported
     from kit.sweep.running import run
 

@@ -12,9 +12,9 @@ from kit.errors import KitError
 from kit.parameters import Settings
 from kit.recipe import PAPER, RECIPES, RULES, Recipe, recipe_named
 from kit.rules import Rule
-from kit.sweep.command import SHARED
 
 LOCAL, RAY, SLURM = "local", "ray", "slurm"
+SHARED = ("data", "amp", "compile", "max_hours", "epochs", "split")  # parameters that all runs of a sweep share
 TIME = "4:00:00"  # a task that has not ended by then saves, and goes on in its next turn
 _ANY, _NONE = "any", "none"
 _SLURM_OPTIONS = ("partition", "account", "time", "gpu", "cpus", "set")

@@ -5,9 +5,9 @@ In: a `Recipe`, a `Dataset` and a `Run`. Out: the run folder with weights, histo
 May import: augment, data, errors, lookahead, model, parameters, plots, predict, recipe, run, system.
 """
 
-from kit.train.arithmetic import PASSES
 from kit.train.batches import CHUNK_IMAGES, Batches
 from kit.train.budget import fit_to_budget
+from kit.train.flops import PASSES
 from kit.train.launch import launch
 from kit.train.learner import Learner
 from kit.train.loop import train

@@ -16,7 +16,7 @@ from kit.run import Run, mean_results
 from kit.system import progress
 from kit.system.allocator import freed_memory_kept
 from kit.system.precision import default_device
-from kit.train.arithmetic import PASSES, forward_flops, pflop_of_epochs
+from kit.train.flops import PASSES, forward_flops, pflop_of_epochs
 from kit.train.learner import Learner
 from kit.train.selection import steps_of_epochs
 

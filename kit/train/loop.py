@@ -21,11 +21,11 @@ from kit.system import files, locks, progress
 from kit.system.allocator import freed_memory_kept
 from kit.system.interrupt import Stopped, StopRequest
 from kit.system.precision import default_device, precision
-from kit.train.arithmetic import pflop_of_epochs
 from kit.train.batches import Batches
 from kit.train.callbacks import Callback, Callbacks
 from kit.train.distributed import joined_world
 from kit.train.epochprogress import watched
+from kit.train.flops import pflop_of_epochs
 from kit.train.learner import Learner
 from kit.train.log import RunLog
 from kit.train.repair import clear_damages, damages, has_readable_config, rebuild_weights

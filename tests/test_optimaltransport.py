@@ -1,11 +1,11 @@
-"""kit.analysis.transport: the plan's mean against scipy's exact assignment, and shares that leave a class out."""
+"""Optimal transport of answers: the mean against scipy's exact assignment, and shares that leave a class out."""
 
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.special import softmax
 
-from kit.analysis.transport import transported_confidence
+from kit.analysis.optimaltransport import transported_confidence
 
 
 def answers(count, classes=5, seed=0, sharpness=3):

@@ -1,4 +1,4 @@
-"""Lazy doors: a room's `__init__.py` names what the room offers, and each name is imported when it is first used.
+"""Lazy imports of a room: its `__init__.py`, the door, names what it offers; a name is imported when it is first used.
 
 `python -m kit --help` and a refused parameter then answer without torch. A door lists its names once, as imports that
 only type checkers and readers see:
@@ -6,7 +6,7 @@ only type checkers and readers see:
     if TYPE_CHECKING:
         from kit.model.resnet import ResNet, build
 
-    __all__, __dir__, __getattr__ = door(__name__)
+    __all__, __dir__, __getattr__ = lazy_imports(__name__)
 
 `from kit.model import build` imports kit.model.resnet and nothing else of the room (PEP 562). No name in a door is the
 name of one of the room's modules, since Python sets that name to the module.
@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from typing import Any
 
 
-def door(room: str) -> tuple[list[str], Callable[[], list[str]], Callable[[str], Any]]:
+def lazy_imports(room: str) -> tuple[list[str], Callable[[], list[str]], Callable[[str], Any]]:
     """What a room's `__init__.py` assigns to `__all__`, `__dir__` and `__getattr__`.
 
     Args:
