@@ -19,7 +19,7 @@ from image_sources import write_archive, write_batches, write_image_folder
 from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 
-from kit.data import download, imagefolder, locations, official
+from kit.data import digits, download, imagefolder, locations, official
 from kit.data import loading as data
 from kit.data.loading import CLASSES, Dataset, load, load_competition_test, split, write_competition_test
 from kit.errors import KitError
@@ -262,6 +262,12 @@ def test_digits_are_scikit_learns_enlarged_four_times():
     assert len(nearest.unique()) > 1790  # a few of the originals are twins of one another
     assert images.max() == 255
     assert images.min() == 0
+
+
+def test_digits_are_the_same_if_scikit_learn_keeps_them_elsewhere(monkeypatch):
+    expected = digits.digits()
+    monkeypatch.setattr(digits, "find_spec", lambda _name: None)
+    assert all(map(torch.equal, digits.digits(), expected))
 
 
 def test_digits_are_always_divided_alike_and_by_class():

@@ -16,7 +16,7 @@ from kit.train.__main__ import main
 from kit.train.loop import train
 
 CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload(["torchvision", "pandas", "matplotlib.figure", "sklearn.datasets", "kit.train"])
+CONTEXT.set_forkserver_preload(["pandas", "matplotlib.figure", "kit.train"])
 
 
 def few_digits() -> Dataset:

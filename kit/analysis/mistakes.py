@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix
 
 from kit.analysis.answers import Answers
 from kit.analysis.calibration import wilson
@@ -22,9 +21,10 @@ def confusion(answers: Answers, rates: bool = False) -> pd.DataFrame:
     Args:
         rates: True gives shares of each row instead of counts; NaN for a class without images.
     """
-    counts = confusion_matrix(answers.labels, answers.predicted, labels=range(len(answers.classes)))
+    classes = len(answers.classes)
+    counts = np.bincount(answers.labels * classes + answers.predicted, minlength=classes**2)
     table = pd.DataFrame(
-        counts,
+        counts.reshape(classes, classes),
         index=pd.Index(answers.classes, name="true"),
         columns=pd.Index(answers.classes, name="predicted"),
     )

@@ -5,12 +5,12 @@ SMALL_CHANGES hardly change the answers of a good network, except those of them 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional as transforms
 
 from kit.analysis.answers import Answers
 from kit.analysis.calibration import wilson
@@ -51,20 +51,26 @@ def in_floats(change: Change) -> Change:
     return changed
 
 
+def _transforms() -> ModuleType:
+    from torchvision.transforms.v2 import functional  # takes two seconds, and a CSV is made without it
+
+    return functional
+
+
 @in_floats
 def blur(images: Tensor, sigma: float, _: torch.Generator) -> Tensor:
     """Gaussian blur; `sigma` in pixels."""
-    return transforms.gaussian_blur(images, 2 * int(3 * sigma + 0.5) + 1, sigma)
+    return _transforms().gaussian_blur(images, 2 * int(3 * sigma + 0.5) + 1, sigma)
 
 
 def brightness(images: Tensor, factor: float, _: torch.Generator) -> Tensor:
     """Multiply all values by `factor`."""
-    return transforms.adjust_brightness(images, factor)
+    return _transforms().adjust_brightness(images, factor)
 
 
 def saturation(images: Tensor, factor: float, _: torch.Generator) -> Tensor:
     """Blend with the grey image: a factor of 0 is grey, 1 changes nothing."""
-    return transforms.adjust_saturation(images, factor)
+    return _transforms().adjust_saturation(images, factor)
 
 
 @in_floats
@@ -78,7 +84,7 @@ def move(images: Tensor, distance: float, generator: torch.Generator) -> Tensor:
 
 def rotate(images: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
     """Rotate each image by `degrees`, to the left or to the right at random."""
-    clockwise = torch.rand(len(images), generator=generator)[:, None, None, None] < 0.5
+    transforms, clockwise = _transforms(), torch.rand(len(images), generator=generator)[:, None, None, None] < 0.5
     left, right = (
         transforms.rotate(images, angle, transforms.InterpolationMode.BILINEAR) for angle in (degrees, -degrees)
     )

@@ -20,7 +20,7 @@ from kit.system.paths import ROOT, workspace
 
 MANIFEST = "manifest.json"
 _OF_A_RUN = ("config.json", "history.csv", "metrics.json", "model.safetensors", "best.safetensors", "*.ipynb", "*.html")
-_LOADED_LATE = ("torchvision", "sklearn")  # only when images are downloaded, or are digits
+_LOADED_LATE = ("torchvision", "sklearn")  # only when images are downloaded or changed, or labels judged
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that the same files make the same zip
 _SCRIPT = '''"""{about}"""
 
