@@ -12,12 +12,7 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: two processes with a thread each on two cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import torch
-
-from kit.data.loading import load
-from kit.recipe import RECIPES
-from kit.run import Run
-from kit.train.loop import train
+# What imports torch is imported by the fixtures: the process that hands out the tests needs none of it.
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,17 +30,24 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def digits():
+    from kit.data.loading import load
+
     return load("digits")
 
 
 @pytest.fixture(scope="session")
 def digits_recipe():
+    from kit.recipe import RECIPES
+
     return RECIPES["digits"].replace(epochs=2)
 
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory, digits, digits_recipe):
     """A finished run of two epochs."""
+    from kit.run import Run
+    from kit.train.loop import train
+
     return train(digits_recipe, digits, Run(tmp_path_factory.mktemp("runs") / "digits"))
 
 
@@ -96,6 +98,8 @@ def heeded_interrupts():
 
 @pytest.fixture(autouse=True)
 def _seeded():
+    import torch
+
     torch.manual_seed(0)
 
 
