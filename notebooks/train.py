@@ -84,17 +84,23 @@ max_hours: float = 0.0  # stop cleanly after so many hours, 0 for 11.5 on Kaggle
 track: str = ""  # tracker of the course (empty for that of KIT_TRACK, or none): tensorboard, wandb, trackio or mlflow
 
 # %% [markdown]
-# The parameters are checked before any work: a misspelt or impossible one stops here, in the first seconds. A budget
-# (`minutes` or `pflop`) then chooses the epochs. The table shows the recipe that will be trained.
+# The parameters are checked before any work, and before the seconds that torch's import takes: a misspelt or impossible
+# one stops here.
+
+# %%
+from kit.parameters import check_cell
+
+settings = check_cell("train", globals(), _before)
+
+# %% [markdown]
+# A budget (`minutes` or `pflop`) now chooses the epochs. The table shows the recipe that will be trained.
 
 # %%
 import pandas as pd
 
 from kit.data import load
-from kit.parameters import check_cell
 from kit.train import fit_to_budget, launch
 
-settings = check_cell("train", globals(), _before)
 dataset = load(settings.data)
 settings = fit_to_budget(settings, dataset)
 pd.Series(settings.recipe.as_dict(), name=f"recipe {settings.recipe_name}").to_frame()

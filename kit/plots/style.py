@@ -57,7 +57,7 @@ class FigureWarning(UserWarning):
 
 
 if shell := get_ipython():  # a figure is a cell's value: shown as a picture whatever MPLBACKEND says
-    select_figure_formats(shell, {"png"})
+    select_figure_formats(shell, {"png"}, bbox_inches=None)  # "tight" draws every figure twice, and nothing is cut off
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

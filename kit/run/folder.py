@@ -255,6 +255,7 @@ class Run:
         try:
             with files.replacing(self.folder / f"{name}.png") as part:
                 figure.savefig(part, format="png", dpi=200)
+            figure.set_layout_engine("none")  # as it was saved, so that showing it need not lay it out again
         except Exception as error:
             warnings.warn(f"{name}.png could not be drawn and saved ({error})", stacklevel=2)
         return figure
