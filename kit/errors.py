@@ -6,3 +6,7 @@ class KitError(ValueError):
 
     The command line prints the sentence without a traceback and exits with 2.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback, which would hide the sentence among the kit's own lines."""
+        return [f"KitError: {self}"]

@@ -55,6 +55,13 @@ def test_slow_epochs_are_drawn_one_by_one_and_quick_ones_every_few_seconds(shown
     assert shown.epochs == [0, 6, 12], "the last epoch is always drawn"
 
 
+def test_drawings_that_take_long_are_few(shown, monkeypatch):
+    spent = iter(range(0, 100, 4))  # CPU seconds; each drawing takes four
+    monkeypatch.setattr(live.time, "thread_time", lambda: next(spent))
+    shown.train(1, 12, seconds=60)
+    assert shown.epochs == [0, 1, 2, 7, 12], "ten seconds, and half a percent of the time that passes"
+
+
 def test_a_resumed_run_shows_the_whole_course_and_a_finished_one_too(shown):
     shown.train(5, 6, seconds=60)
     assert shown.epochs == [4, 5, 6]

@@ -3,14 +3,18 @@
 import time
 
 import torch
-from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from kit.bench import throughput
 from kit.competition import waiting
+from kit.run import Run
 from kit.system import progress
 from kit.train.epochprogress import LateTotals
 from kit.train.learner import Learner
+from kit.train.log import RunLog
 from kit.workflow import streaming
+from kit.workflow.notebook import OwnKernelManager
 from kit.workflow.streaming import Stream
 
 
@@ -92,6 +96,49 @@ def test_a_terminal_gets_one_bar_that_leaves_nothing_behind(monkeypatch, capsys)
     assert "0/1000" not in err.split("\r")[1], "drawn first with what is done by then"
 
 
+class Watching(NotebookClient):
+    """Runs a notebook in a kernel, and notes what its cells display."""
+
+    def process_message(self, msg, *place):
+        if msg["msg_type"] in ("display_data", "update_display_data"):
+            self.displayed.append((msg["msg_type"], msg["content"]["data"]["text/plain"]))
+        return super().process_message(msg, *place)
+
+
+TWO_WORKS = """
+import os
+from kit.system import progress
+
+os.environ["JPY_SESSION_NAME"] = "open.ipynb"
+progress.BAR_SECONDS = 0
+for title in ("one", "two"):
+    with progress.Progress(title, 4, "steps") as work:
+        work.advance(1, "note")
+        progress.say("row")
+"""
+
+
+def test_an_open_notebook_gets_one_line_a_cell_that_is_gone_when_it_ends():
+    """In a real kernel: tqdm's widgets would leave a red bar for each work, its text an empty line."""
+    notebook = new_notebook(cells=[new_code_cell(TWO_WORKS), new_code_cell("with work:\n    work.advance()")])
+    client = Watching(notebook, kernel_manager_class=OwnKernelManager)
+    client.displayed = []
+    client.execute()
+    kinds, texts = zip(*client.displayed, strict=True)
+    first, second = ["one: 1 of 4 steps", "two: 1 of 4 steps", ""], ["two: 2 of 4 steps", ""]
+    assert [text.split(",")[0] for text in texts] == first + second and texts[0].endswith("left, note")
+    assert [number for number, kind in enumerate(kinds) if kind == "display_data"] == [0, 3], "the rest are updates"
+    line, *rows = notebook.cells[0].outputs
+    assert line.data["text/html"] == "" and "".join(output.text for output in rows) == "row\nrow\n"
+
+
+def test_a_notebook_shows_an_error_of_the_kit_as_its_sentence_alone():
+    code = "from kit.errors import KitError\nraise KitError('lr has to be above 0, not -1.0')"
+    notebook = new_notebook(cells=[new_code_cell(code)])
+    NotebookClient(notebook, kernel_manager_class=OwnKernelManager, allow_errors=True).execute()
+    assert notebook.cells[0].outputs[0].traceback == ["KitError: lr has to be above 0, not -1.0"]
+
+
 RUNS = ["one: 1 of 3 epochs", "two: no epoch yet"]
 
 
@@ -144,6 +191,13 @@ def test_totals_on_a_cpu_are_mean_loss_and_accuracy(digits_recipe):
     assert LateTotals(learner).words() == ""
     learner.totals += torch.tensor([8.0, 1, 4, 0, 0])
     assert LateTotals(learner).words() == "loss 2.0000, 25.00 %, "
+
+
+def test_the_time_left_of_a_resumed_run_goes_by_what_this_session_did(monkeypatch, tmp_path):
+    clock = Clock(monkeypatch)
+    log = RunLog(Run(tmp_path), [2.0] * 4, begun=0.5)  # an earlier session did half of the first epoch
+    clock.now += 10
+    assert log.seconds_left(0.75) == 10 / 0.5 * 6.5
 
 
 def test_kit_run_streams_the_rows_of_train_and_only_the_progress_of_others(capsys):

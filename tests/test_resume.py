@@ -14,6 +14,7 @@ from training_process import start_command, start_training
 
 from kit.recipe import RECIPES
 from kit.run import Run
+from kit.system import progress
 from kit.system.interrupt import PassedOn, Stopped, StopRequest
 from kit.train import loop as training
 from kit.train.learner import Learner
@@ -132,6 +133,21 @@ def test_a_stop_at_any_step_loses_nothing(tmp_path, digits, digits_recipe, digit
     assert stopped.value.signum == signal.SIGTERM
     assert not run.finished and steps_done(run) == step
     assert outcome(train(digits_recipe, digits, run)) == outcome(digits_run)
+
+
+def test_a_notebook_is_told_to_run_the_cell_again(tmp_path, digits, digits_recipe, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "in_kernel", lambda: True)
+    monkeypatch.setattr(progress, "in_open_notebook", lambda: True)
+    monkeypatch.setenv(progress.QUIET, "1")
+    monkeypatch.setattr(Learner, "fit_stem", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Stopped) as stopped:
+        train(digits_recipe, digits, Run(tmp_path / "run"))
+    message = (
+        f"interrupted in epoch 1, after step 1 of {STEPS}; everything is saved in {tmp_path / 'run'}: "
+        "run this cell again to go on"
+    )
+    assert stopped.value._render_traceback_() == [message]
+    assert "interrupted" not in capsys.readouterr().out, "IPython shows it once"
 
 
 def test_a_finished_run_is_checked_once(tmp_path, digits, digits_recipe, digits_run, monkeypatch):

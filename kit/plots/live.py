@@ -21,7 +21,7 @@ PANELS = {  # by what the axis says, its curves
 }
 STYLES = ("-", "--")
 LEAST_SECONDS = 3.0  # between two drawings
-LARGEST_SHARE = 0.005  # of the training's time that drawing may take
+FREE_SECONDS, SHARE = 10.0, 0.005  # CPU time of all drawings: at most so much, and this share of the time that passes
 
 
 @styled
@@ -56,8 +56,9 @@ def course(history: pd.DataFrame, epochs: int = 0, kept: pd.DataFrame | None = N
 class LiveCurves:
     """Shows `course` below a notebook's cell while a training works, a callback of kit.train; elsewhere nothing.
 
-    One figure is drawn at the start and redrawn after epochs, at most every few seconds and so seldom that drawing
-    takes at most half a percent of the time. The last drawing shows the whole course, earlier sessions included.
+    One figure is drawn at the start and redrawn after epochs, at most every few seconds, and so seldom that all
+    drawings take at most ten seconds and half a percent of the time. The last drawing shows the whole course, earlier
+    sessions included.
     """
 
     name = "the figure of the curves"
@@ -65,15 +66,20 @@ class LiveCurves:
     def __init__(self) -> None:
         self._shown: Any = None  # IPython's handle, by which the figure is replaced in its place
         self._kept: tuple[pd.DataFrame, int] | None = None
-        self._drawn, self._due = -1, 0.0  # the rows that are drawn; when to draw again
+        self._rows = -1  # that are drawn
+        self._began = self._drawn = 0.0  # when the training began, and when the figure was drawn
+        self._drawing = 0.0  # seconds of CPU time that all drawings have taken
 
     def begin(self, run: Run) -> None:
         if progress.in_kernel():
+            self._began = time.monotonic()
             self._kept = kept_course(run)
             self._draw(run)
 
     def epoch(self, run: Run) -> None:
-        if self._shown and time.monotonic() >= self._due:
+        now = time.monotonic()
+        affordable = self._drawing <= FREE_SECONDS + SHARE * (now - self._began)
+        if self._shown and affordable and now - self._drawn >= LEAST_SECONDS:
             self._draw(run)
 
     def end(self, run: Run) -> None:
@@ -81,13 +87,13 @@ class LiveCurves:
             self._draw(run)
 
     def _draw(self, run: Run) -> None:
-        began, history = time.monotonic(), run.history
-        if len(history) == self._drawn:
+        began, history = time.thread_time(), run.history
+        if len(history) == self._rows:
             return
         figure = course(history, run.config["recipe"]["epochs"], *(self._kept or ()))
         if self._shown:
             self._shown.update(figure)
         else:
             self._shown = display(figure, display_id=True)
-        now, self._drawn = time.monotonic(), len(history)
-        self._due = now + max(LEAST_SECONDS, (now - began) / LARGEST_SHARE)
+        self._rows, self._drawn = len(history), time.monotonic()
+        self._drawing += time.thread_time() - began

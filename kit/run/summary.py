@@ -19,8 +19,8 @@ def summary(run: "Run") -> str:
     config, figures = run.config, run.metrics
     size = f"number of parameters {config['parameters']:,} (5,000,000 are allowed)"
     if not run.finished:
-        how = "run the same command again to go on"
-        return f"unfinished: {len(run.history)} of {config['recipe']['epochs']} epochs; {how}\n{size}"
+        epochs = f"{len(run.history)} of {config['recipe']['epochs']} epochs"
+        return f"unfinished: {epochs}; run the training again to go on\n{size}"
     lines = [
         f"final accuracy {figures['last_accuracy']:.2f} % on {figures['validation_images']:,} validation images "
         f"({figures['split']} split, last epoch)",

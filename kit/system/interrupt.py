@@ -20,6 +20,10 @@ class Stopped(Exception):
         super().__init__(message)
         self.signum = signum
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return [str(self)]
+
 
 class _Handlers:
     """Handlers of SIGTERM and SIGINT that stand until they are taken back.

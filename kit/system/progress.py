@@ -1,6 +1,7 @@
 """Progress of long work, shown where somebody looks.
 
-- A terminal, or a notebook that is open in a browser or an editor: one tqdm bar, drawn twice a second.
+- A terminal: one tqdm bar, drawn twice a second. A notebook that is open in a browser or an editor: one line below the
+  cell, with a bar, redrawn as often.
 - Everywhere else (papermill, CI, Kaggle's batch kernels, output into a file): a plain line, the first after 10 s, then
   every 25 s, so that no 30 s pass without one; other lines that go through `say` count as well.
 
@@ -15,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from kit.system.cellline import CellLine
+
 QUIET = "KIT_QUIET"
 FIRST_SECONDS, LINE_SECONDS = 10.0, 25.0
 BAR_SECONDS = 0.5
@@ -25,6 +28,7 @@ Item = TypeVar("Item")
 Note = str | Callable[[], str]
 _open: list["Progress"] = []
 _boards: list["Board"] = []
+_cell_line = CellLine()
 _last_line: float | None = None  # when this process last printed a line, by time.monotonic()
 
 
@@ -87,8 +91,8 @@ class Progress:
         left = self.seconds_left
         parts = [
             f"{self.title}: {self.done:,}{of} {self.unit}",
-            note,
             f"{clock(left)} left" if left is not None else "",
+            note,
         ]
         return ", ".join(filter(None, parts))
 
@@ -172,6 +176,11 @@ def quiet() -> bool:
     return os.environ.get(QUIET, "0") not in ("", "0")
 
 
+def run_again() -> str:
+    """How to repeat what was stopped, in words."""
+    return "run this cell again" if in_open_notebook() else "run the same command again"
+
+
 def in_open_notebook() -> bool:
     """Whether this is the kernel of a notebook that somebody has open: Jupyter, VS Code, Colab or Kaggle's editor."""
     if not in_kernel():
@@ -191,19 +200,20 @@ def in_kernel() -> bool:
     return module is not None and module.IPKernelApp.initialized()
 
 
-def _display(work: Progress) -> "_Bar | _Lines | None":
+def _display(work: Progress) -> "_Bar | _InCell | _Lines | None":
     if _open or quiet():
         return None
-    if in_open_notebook() or (not in_kernel() and sys.stderr.isatty()):
-        return _Bar(work)
-    return _Lines(work)
+    if in_open_notebook():
+        return _InCell(work)
+    return _Bar(work) if sys.stderr.isatty() and not in_kernel() else _Lines(work)
 
 
 class _Bar:
     """A tqdm bar, made once the work has taken half a second."""
 
     def __init__(self, work: Progress):
-        self.work, self.drawn = work, None  # type: Progress, Any
+        self.work = work
+        self.drawn: Any = None
 
     def first_due(self, now: float) -> float:
         return now + BAR_SECONDS
@@ -212,8 +222,10 @@ class _Bar:
 
     def show(self, note: str) -> None:
         if self.drawn is None:
-            self.drawn = _tqdm()(total=self.work.total, desc=self.work.title, leave=False, initial=self.work._first,
-                                 dynamic_ncols=True, mininterval=0, delay=1e-9, bar_format=BAR)  # fmt: skip
+            from tqdm import tqdm
+
+            self.drawn = tqdm(total=self.work.total, desc=self.work.title, leave=False, initial=self.work._first,
+                              dynamic_ncols=True, mininterval=0, delay=1e-9, bar_format=BAR)  # fmt: skip
             # Made late, and silent until the first update: from here on it counts from the beginning of the work.
             self.drawn.start_t = self.drawn.last_print_t = time.time() - self.work.seconds
         self.drawn.set_postfix_str(note, refresh=False)
@@ -225,14 +237,22 @@ class _Bar:
             self.drawn.close()
 
 
-def _tqdm() -> Any:
-    """tqdm's widget in notebooks that have ipywidgets, its text elsewhere."""
-    import warnings
+class _InCell:
+    """The line below a notebook's cell, drawn once the work has taken half a second."""
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
-    return tqdm
+    def __init__(self, work: Progress):
+        self.work = work
+
+    def first_due(self, now: float) -> float:
+        return now + BAR_SECONDS
+
+    next_due = first_due
+
+    def show(self, note: str) -> None:
+        _cell_line.show(self.work.words(note), self.work.done / self.work.total if self.work.total else None)
+
+    def close(self) -> None:
+        """The line stays until the next work or the end of the cell, so that the notebook does not jump."""
 
 
 class _Lines:

@@ -12,6 +12,7 @@ from kit.data import Dataset
 from kit.errors import KitError
 from kit.parameters import Settings, as_arguments
 from kit.run import Run
+from kit.system import progress
 from kit.system.interrupt import Stopped, StopRequest
 from kit.system.machine import environment_of_child
 from kit.train.budget import fit_to_budget
@@ -93,7 +94,7 @@ def run_and_print(command: list[str], look: Callable[[], None] = lambda: None) -
                 wait([lines])
     code = process.wait()
     if code and stop.signum is not None:
-        words = "what is saved is in its run folder: run the same command again to go on"
+        words = f"what is saved is in its run folder: {progress.run_again()} to go on"
         raise Stopped(f"stopped by {stop.reason}; {words}", stop.signum)
     if code:
         raise KitError(f"the training ended with exit status {code}: the lines above say why")

@@ -25,6 +25,7 @@ class RunLog:
         work: the arithmetic of each epoch in PFLOP, to estimate the time left.
         state: the checkpoint to continue from, or None.
         owner: the lock of the run folder; once another process has taken it over, nothing is saved.
+        begun: the share of the present epoch that an earlier session did, 0 to 1.
 
     Attributes:
         rows: one row of COLUMNS per finished epoch.
@@ -32,13 +33,15 @@ class RunLog:
         wall_seconds: time spent on the run so far, evaluation included, over all its sessions.
     """
 
-    def __init__(self, run: Run, work: Sequence[float], state: dict[str, Any] | None = None, owner: Lock | None = None):
+    def __init__(self, run: Run, work: Sequence[float], state: dict[str, Any] | None = None, owner: Lock | None = None,
+                 begun: float = 0.0):  # fmt: skip
         self._owner, self.work = owner, work
         state = state or {"rows": [], "best": None, "wall_seconds": 0.0, "epoch_seconds": 0.0}
         self.run, self.rows, self.best = run, list(state["rows"]), state["best"]
         self._earlier = state["wall_seconds"]
         self._began = self._saved = time.monotonic()
         self._first_row = len(self.rows)
+        self._done_before = sum(work[: self._first_row]) + (begun * work[self._first_row] if begun else 0.0)  # PFLOP
         self._epoch_began = self._began - state["epoch_seconds"]
         self._trained = 0.0
         self._pending: dict[str, dict[str, Any]] = {}
@@ -81,9 +84,8 @@ class RunLog:
             share: the share of the present epoch that is over, 0 to 1.
         """
         now = len(self.rows)
-        begun = share * self.work[now] if now < len(self.work) else 0.0  # PFLOP of the present epoch
-        worked = sum(self.work[self._first_row : now]) + begun
-        return (time.monotonic() - self._began) / max(worked, 1e-12) * (sum(self.work[now:]) - begun)
+        done = sum(self.work[:now]) + (share * self.work[now] if now < len(self.work) else 0.0)  # PFLOP
+        return (time.monotonic() - self._began) / max(done - self._done_before, 1e-12) * (sum(self.work) - done)
 
     def print_row(self) -> None:
         """Print the last row and the time left; in each session a heading comes first."""

@@ -197,7 +197,9 @@ def _continued(run: Run, learner: Learner, selection: Selection, resume: bool, o
     if learner.world.leads:
         run.save_history(state["rows"])  # the file may be damaged, or ahead of an earlier checkpoint
         print(f"going on with {run.folder} after {len(state['rows'])} of {learner.recipe.epochs} epochs", flush=True)
-    return RunLog(run, work, state, owner)
+    epoch = len(state["rows"])
+    begun = selection.steps_into(epoch, learner.steps) / selection.steps[epoch] if epoch < len(work) else 0.0
+    return RunLog(run, work, state, owner, begun)
 
 
 def _write_config(run: Run, learner: Learner, dataset: Dataset, compile: str) -> None:
@@ -225,8 +227,8 @@ def _finite(totals: dict[str, float], epoch: int) -> dict[str, float]:
 
 
 def _end_early(message: str, learner: Learner, stop: StopRequest) -> None:
-    """Print the message once, and raise `Stopped` if a signal came."""
-    if learner.world.leads:
+    """Raise `Stopped` if a signal came. The message is printed, but for a kernel, which shows that of the exception."""
+    if learner.world.leads and not (stop.signum and progress.in_kernel()):
         progress.say(message)
     if stop.signum is not None:
         raise Stopped(message, stop.signum)
@@ -235,9 +237,12 @@ def _end_early(message: str, learner: Learner, stop: StopRequest) -> None:
 def _how_to_go_on(run: Run, learner: Learner, selection: Selection, epoch: int, stop: StopRequest) -> str:
     """The sentence for a training that was stopped in `epoch`, counted from 0."""
     step, steps = selection.steps_into(epoch, learner.steps), selection.steps[epoch]
+    what = f"stopped by {stop.reason or 'another process'}"
+    if stop.signum is not None and progress.in_open_notebook():
+        what = "interrupted"  # by its stop button, or by a restart of the kernel
     return (
-        f"stopped by {stop.reason or 'another process'} in epoch {epoch + 1}, after step {step} of {steps}; "
-        f"everything is saved in {run.folder}: run the same command again to go on"
+        f"{what} in epoch {epoch + 1}, after step {step} of {steps}; "
+        f"everything is saved in {run.folder}: {progress.run_again()} to go on"
     )
 
 
