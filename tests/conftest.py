@@ -51,6 +51,17 @@ def digits_run(tmp_path_factory, digits, digits_recipe):
     return train(digits_recipe, digits, Run(tmp_path_factory.mktemp("runs") / "digits"))
 
 
+@pytest.fixture
+def model():
+    """A small network with random weights, in evaluation mode."""
+    import torch
+
+    from kit.model.resnet import build
+
+    torch.manual_seed(1)
+    return build("8,16/1,1").eval()
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
     """A copy of the kit and its notebooks, whose runs/ and submissions/ are its own."""

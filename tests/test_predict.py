@@ -21,12 +21,6 @@ def images():
     return torch.randint(0, 256, (23, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture
-def model():
-    torch.manual_seed(1)
-    return build("8,16/1,1").eval()
-
-
 def forward(model, floats):
     with torch.no_grad():
         return model(floats)

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pandas as pd
 import torch
@@ -13,6 +12,7 @@ from kit.errors import KitError
 from kit.parameters import NOTEBOOKS, STEPS, Settings, check_all
 from kit.run import Run
 from kit.submission import check_submission, find_test_file, submission_path
+from kit.system.machine import variables
 from kit.workflow.notebook import execute_all
 from kit.workflow.reports.allruns import write_index
 from kit.workflow.reports.onerun import write_report
@@ -91,7 +91,7 @@ def demo() -> None:
         "submit": DEMO | {"test_file": str(test_file)},
     }
     print("five notebooks on handwritten digits with noise; each executed copy is yours to read", flush=True)
-    with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or DEMO_THREADS}):
+    with variables(OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS") or DEMO_THREADS):
         execute_all([*STEPS, "ablation"], parameters, trained.folder)
     csv = submission_path([trained])
     table = check_submission(csv, ids=ids)

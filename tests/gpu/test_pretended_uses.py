@@ -16,7 +16,6 @@ from kit.analysis.calibration import calibrate
 from kit.analysis.gradcam import gradcam
 from kit.analysis.shifts import SMALL_CHANGES, answers_under
 from kit.data import Dataset
-from kit.model.resnet import build
 from kit.predict import predict
 from kit.run import Run
 from kit.system.interrupt import Stopped
@@ -31,12 +30,6 @@ LABELS = torch.arange(24) % 10
 @pytest.fixture(scope="module")
 def images():
     return torch.randint(0, 256, (24, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(1)
-    return build("8,16/1,1").eval()
 
 
 @pytest.mark.parametrize("tta", ["none", "flip", "flip+shift", "adaptive", 25])
