@@ -8,6 +8,7 @@ import argparse
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,7 +32,7 @@ _address = "{address}"  # of the repository; `python -m kit.colab ADDRESS` sets 
 _own = Path(globals().get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "_").resolve()
 _places = [*Path("_").resolve().parents, *_own.parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
 if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run(["git", "clone", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
 __import__("kit")  # not found? Start in the repository's folder, or add `--cwd REPOSITORY` to papermill's options
@@ -69,13 +70,18 @@ def _version(name: str) -> str | None:
 def install_missing() -> None:
     """Install what the kit lacks here with pip, holding torch and the session's own packages to what is installed.
 
+    Prints what it will install, and what it has installed; pip says nothing unless it fails.
+
     Raises:
         subprocess.CalledProcessError: pip failed; its output says why.
     """
     if wanted := missing((ROOT / "requirements.txt").read_text()):
         held = [f"{name}=={installed}" for name in KEPT if (installed := _version(name))]
-        print(f"installing {', '.join(wanted)}")
+        began, names = time.monotonic(), [Requirement(line).name for line in wanted]
+        print(f"installing {', '.join(names)}: this may take a minute or two", flush=True)  # before pip works
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted, *held], check=True)
+        installed = ", ".join(f"{name} {_version(name) or ''}".strip() for name in names)
+        print(f"installed {installed} in {time.monotonic() - began:.0f} s", flush=True)
 
 
 def set_address(address: str, folder: str | Path = ROOT / "notebooks") -> None:

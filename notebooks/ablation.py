@@ -32,7 +32,7 @@ _address = ""  # of the repository; `python -m kit.colab ADDRESS` sets it
 _own = Path(globals().get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "_").resolve()
 _places = [*Path("_").resolve().parents, *_own.parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
 if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run(["git", "clone", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
 __import__("kit")  # not found? Start in the repository's folder, or add `--cwd REPOSITORY` to papermill's options
@@ -43,9 +43,9 @@ _before = set(globals())  # what comes next are parameters
 #
 # The paper prints the accuracy of the best epoch, which was chosen on the very images that it reports. Ours is the last
 # epoch, with the best one beside it. Means, standard deviations (n - 1) and 95 % t-intervals are taken over the seeds.
-# Accuracies at a shrunk scale compare with each other, but not with the paper's. The paper gives 96.95 % in Table 1 and
-# 95.94 % in Table 2 for what reads as one configuration, so the two tables cannot come from the same runs. Ours are
-# shown beside both.
+# Accuracies at a shrunk scale can be compared with each other, but not with the paper's. The paper gives 96.95 % in
+# Table 1 and 95.94 % in Table 2 for what reads as one configuration, so the two tables cannot come from the same runs.
+# Ours are shown beside both.
 
 # %%
 from IPython.display import Markdown
@@ -97,8 +97,8 @@ plots.accuracy_gaps(found)
 #
 # Variants that were trained while a recipe was being chosen, the longest and the most accurate first. Each is compared
 # with the recipe of the same length, if that ran. The column "differs in" is read from the record of each run. The
-# recipe was chosen on the same test images that judge it here, so its lead is too high an estimate. New seeds remove
-# the luck of the seeds from it, but not the luck of these images.
+# recipe was chosen on the same test images that judge it here, so its lead is optimistic. New seeds would remove the
+# luck of the seeds, but not the luck of these images.
 
 # %%
 Markdown(ablation.tried_tables(runs))
@@ -130,8 +130,8 @@ plots.compare_runs(ablation.histories_by_images(others))
 # %% [markdown]
 # ## Accuracy against arithmetic
 #
-# The accuracy of every run without views, against what it computed: 3 x a forward pass x the images shown, smaller
-# ones counted as such. The crosses are published figures, most of them with views.
+# The accuracy of every run without views, against its arithmetic: 3 x a forward pass x the images shown. Smaller images
+# count less. The crosses are published figures, most of them with views.
 
 # %%
 plots.frontier(runs)

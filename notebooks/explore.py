@@ -30,15 +30,15 @@ _address = ""  # of the repository; `python -m kit.colab ADDRESS` sets it
 _own = Path(globals().get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "_").resolve()
 _places = [*Path("_").resolve().parents, *_own.parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
 if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run(["git", "clone", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
 __import__("kit")  # not found? Start in the repository's folder, or add `--cwd REPOSITORY` to papermill's options
 _before = set(globals())  # what comes next are parameters
 
 # %% [markdown]
-# The parameters. `None` (YAML's `null`) means "not given": the recipe's own value is taken. `none` is a word, for no
-# augmentation. An empty text is a value only if the line says what it means.
+# The parameters. `None` (`null` in YAML) means "not given": the recipe's own value is used. The text `none` means no
+# augmentation. An empty text is allowed only if the line says what it means.
 
 # %% tags=["parameters"]
 data: str = "auto"  # where the images come from: auto, digits, noisy-digits, a folder, or resize:FOLDER
@@ -93,8 +93,7 @@ used = {"mean used": kit.augment.MEAN, "deviation used": kit.augment.STD}
 pd.DataFrame(measured | used, index=["red", "green", "blue"]).round(4)
 
 # %% [markdown]
-# How many training images each class has. The more equal the bars, the better accuracy serves as the score: no class
-# counts much more than another one.
+# How many training images each class has. If the bars are equal, every class counts the same in the accuracy.
 
 # %%
 counts = parts.train_labels.bincount().tolist()
@@ -143,8 +142,8 @@ plots.augmentation_table(parts.train_images[::apart][:10], ways)
 
 # %% [markdown]
 # What training with this recipe sees: ten views of each of six images, made by the code that training uses. The title
-# is the target. If the recipe mirrors every second epoch (`alternate`), every second view is mirrored here. All views
-# are one batch, so a folder of few images can be shown, too.
+# of a view is its target. If the recipe mirrors every second epoch (`alternate`), every second view is mirrored here.
+# All views are one batch, so a folder of few images can be shown, too.
 
 # %%
 from kit.augment import mirror

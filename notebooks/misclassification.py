@@ -30,14 +30,14 @@ _address = ""  # of the repository; `python -m kit.colab ADDRESS` sets it
 _own = Path(globals().get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "_").resolve()
 _places = [*Path("_").resolve().parents, *_own.parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
 if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run(["git", "clone", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
 __import__("kit")  # not found? Start in the repository's folder, or add `--cwd REPOSITORY` to papermill's options
 _before = set(globals())  # what comes next are parameters
 
 # %% [markdown]
-# The parameters. `None` (YAML's `null`) means "not given": the value below is taken.
+# The parameters. `None` (`null` in YAML) means "not given": the value below is used.
 
 # %% tags=["parameters"]
 data: str = "auto"  # where the images come from: auto, digits, noisy-digits, a folder, or resize:FOLDER
@@ -140,8 +140,8 @@ trained.save_figure(plots.gallery(images, answers, doubtful, "Least confident hi
 # %% [markdown]
 # ## Where it looked
 #
-# Grad-CAM shows what spoke for the predicted class in the last stage of the network: yellow most, blue least. Yellow
-# beside the object means that the background decided.
+# Grad-CAM shows which parts of the image supported the predicted class, in the last stage of the network: yellow most,
+# blue least. Yellow beside the object means that the network looked at the background.
 
 # %%
 from kit.analysis import gradcam
@@ -189,7 +189,7 @@ trained.save_figure(plots.suspicious(images, suspects), "suspicious_labels")
 # %%
 from kit.analysis import SMALL_CHANGES, answers_under, weaknesses
 
-some = slice(None, None, max(len(answers) // 2000, 1))  # two thousand images tell a point apart
+some = slice(None, None, max(len(answers) // 2000, 1))  # two thousand images show a difference of a point
 plain = answers[some]
 changed = answers_under(network, images[some], labels[some], dataset.classes, SMALL_CHANGES, amp=settings.amp)
 costs = weaknesses(plain, changed)

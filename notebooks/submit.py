@@ -30,15 +30,15 @@ _address = ""  # of the repository; `python -m kit.colab ADDRESS` sets it
 _own = Path(globals().get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "_").resolve()
 _places = [*Path("_").resolve().parents, *_own.parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
 if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run(["git", "clone", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
 __import__("kit")  # not found? Start in the repository's folder, or add `--cwd REPOSITORY` to papermill's options
 _before = set(globals())  # what comes next are parameters
 
 # %% [markdown]
-# The parameters. `None` (YAML's `null`) means "not given": the value below is taken. `none` is a word of `tta`, for
-# predictions of the images alone.
+# The parameters. `None` (`null` in YAML) means "not given": the value below is used. With `tta` set to `none`, the
+# images are predicted as they are, without further views.
 
 # %% tags=["parameters"]
 data: str = "auto"  # where the images come from: auto, digits, noisy-digits, a folder, or resize:FOLDER
@@ -81,8 +81,9 @@ test = images_to_label(settings.test_file, settings.data, dataset, members)
 print(test.source)
 
 # %% [markdown]
-# A check that the images were read correctly. Each row describes one set of images, with values from 0 to 1. Photos of
-# one kind agree within a few hundredths; a wrong layout, channel order or scale does not, and is warned of.
+# A check that the images were read correctly. Each row describes one set of images, with values from 0 to 1. Sets of
+# similar photos agree within a few hundredths. A wrong layout, channel order or scale differs by more and causes a
+# warning.
 
 # %%
 from kit.submission import warn_of_unlike_images
@@ -90,9 +91,9 @@ from kit.submission import warn_of_unlike_images
 warn_of_unlike_images(test.images, dataset.train_images).round(3)
 
 # %% [markdown]
-# These figures do not change if images are mirrored, turned, or have red and blue exchanged. The network notices it: it
-# is more confident if the images are read in the right way. A network that was trained with flips is equally confident
-# in mirrored images, but it also labels them equally well.
+# These figures hardly change if images are mirrored or turned, or if red and blue are exchanged. The network does
+# notice: it is most confident if the images are read correctly. A network that was trained with flips is equally
+# confident in mirrored images, but it also labels them equally well.
 
 # %%
 from kit.analysis import confidence_of_readings
@@ -121,8 +122,9 @@ counts.to_frame("predictions of each class").T
 # %% [markdown]
 # ## The expected score
 #
-# The probable score on the leaderboard, before a submission is used up. One method is a line through the results that
-# teams have published; the others look at the unlabelled test images, calibrated on the validation images.
+# The score to expect on the leaderboard, before you use up a submission. One method is a line through the results that
+# teams have published. The others use the network's confidence in the unlabelled test images, calibrated on the
+# validation images.
 
 # %%
 from kit.analysis import Answers, fit_line, forecast, leaderboard
@@ -132,7 +134,7 @@ answers = average_models(networks, known.validation_images, tta=views, amp=setti
 source = Answers(answers, known.validation_labels, dataset.classes)
 print(f"{settings.weights} weights, tta {views}: {source.accuracy:.2%} of {len(source):,} validation images right")
 expectation = forecast(source, logits) if dataset.classes == CLASSES else None
-print(expectation or "the published line is about CIFAR-10, so nothing is expected of other images")
+print(expectation or "no score is estimated: the published results are about CIFAR-10 only")
 
 # %% [markdown]
 # ## The CSV

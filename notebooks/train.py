@@ -31,15 +31,15 @@ _address = ""  # of the repository; `python -m kit.colab ADDRESS` sets it
 _own = Path(globals().get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "_").resolve()
 _places = [*Path("_").resolve().parents, *_own.parents, *Path("/kaggle/input").glob("**/kit/.."), Path("kit-clone")]
 if _address and not any((p / "kit" / "parameters.py").is_file() for p in _places):
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", _address, "kit-clone"], check=True)
+    subprocess.run(["git", "clone", "--depth=1", _address, "kit-clone"], check=True)
     subprocess.run([sys.executable, "-m", "kit.colab"], cwd="kit-clone", check=True)  # what is missing, never torch
 sys.path[:0] = [str(p.resolve()) for p in _places if (p / "kit" / "parameters.py").is_file()][:1]
 __import__("kit")  # not found? Start in the repository's folder, or add `--cwd REPOSITORY` to papermill's options
 _before = set(globals())  # what comes next are parameters
 
 # %% [markdown]
-# The parameters. `None` (YAML's `null`) means "not given": the recipe's own value is taken. `none` is a word, for no
-# augmentation. An empty text is a value only if the line says what it means.
+# The parameters. `None` (`null` in YAML) means "not given": the recipe's own value is used. The text `none` means no
+# augmentation. An empty text is allowed only if the line says what it means.
 
 # %% tags=["parameters"]
 data: str = "auto"  # where the images come from: auto, digits, noisy-digits, a folder, or resize:FOLDER
@@ -123,8 +123,8 @@ plots.architecture(summarize(network), f"{settings.recipe.arch}: {parameters:,} 
 # %% [markdown]
 # ## Training
 #
-# One row per epoch, and one figure that is redrawn while the network learns. Interrupting the kernel saves everything;
-# running the cell again goes on from there.
+# One row per epoch, and one figure that is redrawn while the network learns. Interrupting the kernel (the stop button)
+# saves everything; running the cell again goes on from there.
 
 # %%
 print(f"{dataset.source}: {len(dataset.train_images):,} training images")
@@ -135,8 +135,8 @@ trained = launch(settings, dataset, [plots.LiveCurves()])
 #
 # Training loss, test loss and accuracy against epochs. The training curves are measured while the network learns, on
 # augmented images and, if the recipe has `skip_easy`, without the easy ones. These are harder than the images as they
-# are, so a training curve may look worse than the test curve. Smoothed labels raise the training loss, as no network
-# can match them.
+# are, so a training curve may look worse than the test curve. Label smoothing raises the training loss: with smoothed
+# labels no network reaches a loss of zero.
 
 # %%
 trained.save_figure(plots.training_loss(trained.history, bool(trained.recipe.label_smoothing)), "training_loss")
@@ -148,7 +148,7 @@ trained.save_figure(plots.training_loss(trained.history, bool(trained.recipe.lab
 trained.save_figure(plots.validation_loss(trained.history), "test_loss")
 
 # %% [markdown]
-# The share of right answers on both.
+# The accuracy, the share of right answers, on both.
 
 # %%
 trained.save_figure(plots.accuracy(trained.history), "accuracy")
@@ -160,7 +160,7 @@ trained.save_figure(plots.accuracy(trained.history), "accuracy")
 trained.save_figure(plots.learning_rate(trained.history), "learning_rate")
 
 # %% [markdown]
-# The length of the gradient, averaged over the steps of each epoch. A sudden rise is a sign of an unstable training.
+# The norm of the gradient, averaged over the steps of each epoch. A sudden rise is a sign of unstable training.
 
 # %%
 trained.save_figure(plots.gradient_norm(trained.history), "gradient_norm")
@@ -169,7 +169,7 @@ trained.save_figure(plots.gradient_norm(trained.history), "gradient_norm")
 # ## The result
 #
 # The submission uses the weights of the last epoch. The best epoch was chosen on the validation images themselves, so
-# its accuracy is too high an estimate.
+# its accuracy is optimistic.
 
 # %%
 print(trained.summary())

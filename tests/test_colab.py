@@ -29,7 +29,7 @@ def test_the_requirements_name_what_the_kit_runs_with():
     assert colab.missing((ROOT / "requirements.txt").read_text()) == []
 
 
-def test_pip_is_asked_for_the_missing_and_held_to_the_torch_that_is_there(tmp_path, monkeypatch):
+def test_pip_is_asked_for_the_missing_and_held_to_the_torch_that_is_there(tmp_path, monkeypatch, capsys):
     (tmp_path / "requirements.txt").write_text("torch>=2\nno-such-package>=1\n")
     monkeypatch.setattr(colab, "ROOT", tmp_path)
     calls = []
@@ -40,6 +40,9 @@ def test_pip_is_asked_for_the_missing_and_held_to_the_torch_that_is_there(tmp_pa
     assert torch.startswith("torch==") and torchvision.startswith("torchvision==")
     for name in ("ipykernel", "jupyter-client", "ipython", "tornado", "pyzmq"):
         assert f"{name}=={version(name)}" in calls[0]
+    before, after = capsys.readouterr().out.splitlines()
+    assert before == "installing no-such-package: this may take a minute or two"
+    assert after.startswith("installed no-such-package in ")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--hlep"], ["no-address"]])
@@ -125,7 +128,8 @@ def test_the_first_cell_alone_clones_the_kit_and_imports_it(tmp_path, notebooks)
     empty.mkdir()
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     code = first + "\nimport kit.parameters\nprint(kit.parameters.__file__)"
-    for _ in range(2):  # the second time it is there already
+    for told in ("Cloning into 'kit-clone'", ""):  # the second time it is there already
         done = subprocess.run([sys.executable, "-c", code], cwd=empty, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert Path(done.stdout.strip()).parent == empty / "kit-clone" / "kit"
+        assert told in done.stderr and bool(told) == bool(done.stderr)
