@@ -59,7 +59,7 @@ seed: int = None  # seed of the augmentation
 # The parameters are checked before any work, so that a misspelt one stops here. The table shows those that will be
 # used.
 
-# %%
+# %% tags=["not-in-report"]
 import pandas as pd
 
 from kit.parameters import AUGMENTING, check_cell

@@ -50,7 +50,7 @@ amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 # The run, and a second one if `other` names it. Both have to be trained on these very images, and neither may have
 # trained on the validation images.
 
-# %%
+# %% tags=["not-in-report"]
 from kit.data import load, split
 from kit.parameters import check_cell
 from kit.run import Run
@@ -103,7 +103,7 @@ trained.save_figure(plots.class_measures(answers), "class_measures")
 # The same numbers as a table.
 
 # %%
-analysis.per_class(answers).round(3)
+analysis.per_class(answers).round(3).rename(columns=lambda name: name.replace("_", " "))
 
 # %% [markdown]
 # ## Which pairs

@@ -55,7 +55,7 @@ amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 # The run that predicts. Several runs, joined by commas, are averaged. The competition allows 5,000,000 trainable
 # parameters, and a network with more stops here.
 
-# %%
+# %% tags=["not-in-report"]
 from kit.data import load
 from kit.parameters import check_cell
 from kit.run import load_runs

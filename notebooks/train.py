@@ -95,7 +95,7 @@ settings = check_cell("train", globals(), _before)
 # %% [markdown]
 # A budget (`minutes` or `pflop`) now chooses the epochs. The table shows the recipe that will be trained.
 
-# %%
+# %% tags=["not-in-report"]
 import pandas as pd
 
 from kit.data import load

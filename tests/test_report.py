@@ -5,6 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from made_up_runs import DIGITS, make_run
+from nbformat.v4 import new_markdown_cell
 from pages import NOTHING, WIDTHS, look_at
 
 from kit.__main__ import main
@@ -42,7 +43,16 @@ def runs(tmp_path, monkeypatch):
 def test_a_page_tells_the_run(runs):
     files.write_json(runs / "best" / "metrics.json", Run(runs / "best").metrics | {"pflop": 1.25})
     text = write_report(Run(runs / "best")).read_text()
-    for told in ("91.50 %", "PFLOP", "1.25", "arch tiny", "lookahead_k", "Provenance", "a CPU"):
+    for told in (
+        Run(runs / "best").config["data"],
+        "91.50 %",
+        "PFLOP",
+        "1.25",
+        "arch tiny",
+        "lookahead_k",
+        "Provenance",
+        "a CPU",
+    ):
         assert told in text
     assert "The misclassification notebook has not run" in text
     assert text.count("data:image/png;base64,") == 4  # the network and three curves, from the run's own files
@@ -59,6 +69,20 @@ def test_a_page_of_notebooks_shows_what_they_say_and_no_code(runs):
 def test_rows_that_a_notebook_printed_one_by_one_are_one_text(tmp_path):
     rows = [nbformat.v4.new_output("stream", name="stdout", text=f"row {number}\n") for number in range(3)]
     assert "row 0\nrow 1\nrow 2" in notebook_html(notebook_with(tmp_path / "train.ipynb", *rows))
+
+
+def test_what_the_page_says_elsewhere_and_headings_of_nothing_are_left_out(tmp_path):
+    def code(text, *tags):
+        outputs = [shown(text)] if text else []
+        return nbformat.v4.new_code_cell("1", outputs=outputs, metadata={"tags": list(tags)})
+
+    cells = [new_markdown_cell("# Title"), new_markdown_cell("The settings."), code("all settings", "not-in-report")]
+    cells += [new_markdown_cell("## Classes\n\nA figure."), code("figure")]
+    cells += [new_markdown_cell("## Upload\n\nOff by default."), code("")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    html = notebook_html(tmp_path / "a.ipynb")
+    assert "settings" not in html and "Upload" not in html and "Off by default" not in html
+    assert "Classes" in html and "A figure." in html and "figure" in html
 
 
 @pytest.mark.parametrize(

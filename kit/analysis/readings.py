@@ -57,13 +57,9 @@ def confidence_of_readings(
         name: _sureness(networks, read(sample).contiguous(), options) for name, read in READINGS.items()
     }  # float64 (n,) each
     differences = {name: values - sureness["as they are"] for name, values in sureness.items()}
-    table = pd.DataFrame(
-        {
-            "confidence": {"validation": _sureness(networks, known, options).mean().item()}
-            | {name: values.mean().item() for name, values in sureness.items()},
-            "surer by": {name: values.mean().item() for name, values in differences.items()},
-        }
-    ).reindex(["validation", *READINGS])
+    of_known = {"validation": _sureness(networks, known, options).mean().item()}
+    confidence = pd.Series(of_known | {name: values.mean().item() for name, values in sureness.items()})
+    table = pd.DataFrame({"confidence": confidence, "surer by": confidence - confidence["as they are"]})
     best = max(differences, key=lambda name: differences[name].mean().item())
     if _clearly_positive(differences[best]):
         warnings.warn(

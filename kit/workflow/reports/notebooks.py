@@ -15,6 +15,7 @@ TAGS = (
     "a", "b", "blockquote", "br", "code", "div", "em", "hr", "i", "img", "li", "ol", "p", "pre", "span", "strong",
     "table", "tbody", "td", "th", "thead", "tr", "ul",
 )  # fmt: skip
+NOT_SHOWN = {"parameters", "not-in-report"}  # the page has the recipe and the run's figures in a place of their own
 ATTRIBUTES = {"a": ["href"], "img": ["src", "alt"], "td": ["colspan", "rowspan"], "th": ["colspan", "rowspan"]}
 
 
@@ -48,7 +49,10 @@ def notebook_html(path: Path) -> Markup:
 
 
 def _for_readers(cells: list[NotebookNode]) -> list[NotebookNode]:
-    """Leave out parameters and code without output, with the sentences about them; set headings one level deeper."""
+    """Leave out what only a notebook needs, with the sentences about it; set headings one level deeper.
+
+    That is code without output, and the cells with a tag of NOT_SHOWN.
+    """
     kept: list[NotebookNode] = []
     for cell in cells:
         if cell.cell_type == "markdown":
@@ -56,12 +60,18 @@ def _for_readers(cells: list[NotebookNode]) -> list[NotebookNode]:
             cell.source = "\n".join(f"#{line}" if line.startswith("##") else line for line in lines)
             kept.append(cell)
         elif cell.cell_type == "code":
-            if cell.get("outputs") and "parameters" not in cell.metadata.get("tags", []):
+            if cell.get("outputs") and not NOT_SHOWN.intersection(cell.metadata.get("tags", [])):
                 cell.outputs = [_without_style(output) for output in cell.outputs]
                 kept.append(cell)
             elif kept and kept[-1].cell_type == "markdown" and len(kept) > 1:
                 kept[-1].source = "\n".join(line for line in kept[-1].source.split("\n") if line.startswith("#"))
+    while kept and kept[-1].cell_type == "markdown" and not _without_headings(kept[-1].source):
+        kept.pop()  # a heading with nothing below it
     return kept
+
+
+def _without_headings(source: str) -> str:
+    return "".join(line for line in source.split("\n") if not line.startswith("#")).strip()
 
 
 def _without_style(output: NotebookNode) -> NotebookNode:

@@ -52,6 +52,7 @@ def write_report(run: Run) -> Path:
         RUN,
         run.name,
         name=run.name,
+        data=run.config.get("data", ""),
         lines=_warnings(run) if run.finished else run.summary().split("\n"),
         cards=_cards(run),
         differences=_differences(run),

@@ -48,6 +48,7 @@ RUN = """
 {% endfor %}
 <a href="#provenance">Provenance</a></nav>
 <h1>{{ name }}</h1>
+<p class="note">{{ data }}</p>
 {% for line in lines %}<p>{{ line }}</p>
 {% endfor %}
 <div class="cards">
