@@ -218,7 +218,7 @@ def test_a_notebook_that_prints_nothing_for_long_is_told_of_with_its_section(cap
         until = time.monotonic() + 10
         while not stream.begun and time.monotonic() < until:
             time.sleep(0.01)
-    assert capsys.readouterr().out.startswith("\n  ... at Small changes, 0:00:00 so far\n")
+    assert capsys.readouterr().out.startswith('\n  ... at "Small changes", 0:00:00 so far\n')
     with Stream(everything=False) as stream:
         for _ in range(50):
             stream.write("... row\n")

@@ -71,6 +71,13 @@ def test_rows_that_a_notebook_printed_one_by_one_are_one_text(tmp_path):
     assert "row 0\nrow 1\nrow 2" in notebook_html(notebook_with(tmp_path / "train.ipynb", *rows))
 
 
+def test_printed_sentences_break_their_lines_on_a_phone_and_columns_do_not(tmp_path):
+    printed = {"stdout": "one long sentence\nand another one\n", "stderr": "epoch    loss\n    1    2.31\n"}
+    outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in printed.items()]
+    html = notebook_html(notebook_with(tmp_path / "train.ipynb", *outputs))
+    assert '<pre class="sentences">one long sentence' in html and "<pre>epoch    loss" in html
+
+
 def test_what_the_page_says_elsewhere_and_headings_of_nothing_are_left_out(tmp_path):
     def code(text, *tags):
         outputs = [shown(text)] if text else []

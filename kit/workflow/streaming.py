@@ -65,4 +65,4 @@ class Stream(io.StringIO):
         while not self._ended.wait(min(SILENT_SECONDS / 2, 1.0)):
             now = time.monotonic()
             if now - self._printed >= SILENT_SECONDS:
-                self._print(f"... at {self._section}, {clock(now - self._started)} so far")
+                self._print(f'... at "{self._section}", {clock(now - self._started)} so far')

@@ -15,6 +15,7 @@ TAGS = (
     "a", "b", "blockquote", "br", "code", "div", "em", "hr", "i", "img", "li", "ol", "p", "pre", "span", "strong",
     "table", "tbody", "td", "th", "thead", "tr", "ul",
 )  # fmt: skip
+SENTENCES = re.compile(r"<pre>((?:(?!  ).)*?)</pre>", re.DOTALL)  # printed text without columns may break its lines
 NOT_SHOWN = {"parameters", "not-in-report"}  # the page has the recipe and the run's figures in a place of their own
 ATTRIBUTES = {"a": ["href"], "img": ["src", "alt"], "td": ["colspan", "rowspan"], "th": ["colspan", "rowspan"]}
 
@@ -45,7 +46,7 @@ def notebook_html(path: Path) -> Markup:
     exporter.register_preprocessor(CoalesceStreamsPreprocessor(), enabled=True)  # the rows of a training are one text
     exporter.register_preprocessor(safe, enabled=True)
     html, _ = exporter.from_notebook_node(notebook)
-    return Markup(html)
+    return Markup(SENTENCES.sub(r'<pre class="sentences">\1</pre>', html))
 
 
 def _for_readers(cells: list[NotebookNode]) -> list[NotebookNode]:

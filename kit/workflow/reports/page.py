@@ -15,6 +15,7 @@ h3 { margin-top: 1.6rem; } a { color: #00568a; }
 nav a { display: inline-block; margin-right: 0.9rem; }
 img { max-width: 100%; height: auto; }
 pre { overflow-x: auto; background: #f5f7f9; padding: 0.6rem; font-size: 0.82rem; line-height: 1.35; }
+pre.sentences { white-space: pre-wrap; }
 .wide, .jp-RenderedHTMLCommon, .output_html, .rendered_html { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; font-size: 0.85rem; overflow-wrap: normal; }
 th, td { padding: 0.25rem 0.6rem; text-align: right; border-bottom: 1px solid #dde3e8; vertical-align: middle; }
