@@ -41,6 +41,7 @@ NO_CAPTURE = [  # in the warm-up, in a recording, at its end, in making it execu
 ]
 NO_COMPILER = [{"compile": "named", "fail": "compiled", "fail_in_step": step} for step in (1, 2, 3)]
 BF16_ON_T4 = {"row": "paper", "amp": "bf16"}
+COMPILED, PLAIN = {"compile": "on"}, {}  # of one small network
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +53,11 @@ def library(tmp_path_factory):
 def outcome(library):
     """What came of a scenario on a null GPU of a compute capability; one child process runs all of a capability."""
     recipes, children = all_recipes() + OTHERS, {}
-    plans = {"9.0": recipes + FAULTS + NO_CAPTURE + NO_COMPILER, "7.5": [*recipes, BF16_ON_T4]}
+    plans = {
+        "9.0": [*recipes, *FAULTS, *NO_CAPTURE, *NO_COMPILER, COMPILED, PLAIN],
+        "8.0": [COMPILED, PLAIN],
+        "7.5": [*recipes, BF16_ON_T4, COMPILED, PLAIN],
+    }
 
     def of(scenario, capability="9.0"):
         plan = plans[capability]
@@ -147,8 +152,8 @@ def test_two_ranks_train_without_waits(library):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", ["9.0", "8.0", "7.5"])
-def test_compiled_kernels_are_replayed(library, capability):
-    compiled, plain = steps(library, [{"compile": "on"}, {}], capability)
+def test_compiled_kernels_are_replayed(outcome, capability):
+    compiled, plain = outcome(COMPILED, capability), outcome(PLAIN, capability)
     assert "error" not in compiled, compiled["error"]
     assert compiled["compiled"] and compiled["captured"] and compiled["said"] == ""
     assert compiled["graph_launches"] == 1 and compiled["waits"] == 0

@@ -274,7 +274,8 @@ cudaError_t cudaSetDevice(int d) {
 }
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int d) {
   memset(p, 0, sizeof *p);
-  strcpy(p->name, "Null GPU");
+  /* inductor keeps compiled code by this name: no capability may run the kernels of another one */
+  snprintf(p->name, sizeof p->name, "Null GPU %d.%d", null_major(), null_minor());
   p->major = null_major(), p->minor = null_minor(), p->multiProcessorCount = null_multiprocessors();
   p->totalGlobalMem = 16ull << 30, p->l2CacheSize = 50 << 20, p->totalConstMem = 65536, p->memoryBusWidth = 5120;
   p->sharedMemPerBlock = 49152, p->sharedMemPerBlockOptin = null_shared_memory();
