@@ -46,7 +46,7 @@ def test_six_runs_outlive_a_killed_head_a_killed_node_and_a_stop(copy, cluster, 
     cluster.add_node(num_cpus=1, object_store_memory=STORE)
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(120) == 128 + signal.SIGTERM, output.read_text()
-    assert "what had begun is saved; the same command goes on" in output.read_text()
+    assert "what had begun is saved; run the same command again to go on" in output.read_text()
     cut_off = [line for line in output.read_text().splitlines() if "goes on elsewhere" in line]
     for folder in folders:  # what was killed with its node may have died between its two files of an epoch
         if any(folder.name in line for line in cut_off) or folder in sweep_copies.finished(folders):

@@ -59,7 +59,7 @@ def test_six_runs_outlive_a_killed_head_a_killed_node_and_a_stop(copy, digits):
     wait_until(running, process, 300)  # the node answers, so that Slurm takes it back
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(180) == 128 + signal.SIGTERM, output.read_text()
-    assert "what had begun is saved; the same command goes on" in output.read_text() and not slurm(*QUEUED)
+    assert "what had begun is saved; run the same command again to go on" in output.read_text() and not slurm(*QUEUED)
     sweep_copies.check_that_the_same_command_ends_it(copy, sweep, folders, 300, digits)
 
 

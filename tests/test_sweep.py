@@ -161,7 +161,14 @@ def test_the_table_holds_mean_deviation_and_the_papers_figure(workspace):
     text = sweep.table_in_words(planned)
     assert "shrunk: 2 epochs in place of 200" in text and "52.17" in text and "53.17" in text
     assert "the validation images of the paper split, beside the best epoch" in text
+    assert "label" in text and "paper %" in text
     assert "of the holdout split" in sweep.table_in_words(plan("--rows", "paper", "--split", "holdout"))
+
+
+def test_the_printed_table_has_no_column_that_says_nothing(workspace):
+    text = sweep.table_in_words(plan("--rows", "digits", "--data", "digits", "--seeds", "1"))
+    assert "label" not in text and "paper" not in text.splitlines()[-2]
+    assert text.splitlines()[-2].split()[:3] == ["n", "mean", "%"] and text.splitlines()[-1].split() == ["digits", "0"]
 
 
 def test_a_dry_push_writes_a_kernel_for_every_unfinished_run_and_sends_nothing(workspace, monkeypatch, capsys):
@@ -229,11 +236,11 @@ def test_six_runs_killed_twice_end_as_six_finished_runs_and_one_table(copy):
         assert (path.stat().st_mtime_ns, path.read_bytes()) == before, "a finished run was trained again"
     lines = output[1].splitlines()
     (head,) = [number for number, line in enumerate(lines) if "mean %" in line]
-    table = {line.split()[0]: line.split() for line in lines[head + 2 :]}
+    table = {line.split()[0]: line.split() for line in lines[head + 1 :]}
     assert list(table) == ["digits", "quick"]
     for row, cells in table.items():
         figures = [json.loads((f / "metrics.json").read_text()) for f in folders if f.name.startswith(f"{row}-")]
-        assert cells[2:4] == ["3", f"{statistics.fmean(each['last_accuracy'] for each in figures):.2f}"]
+        assert cells[1:3] == ["3", f"{statistics.fmean(each['last_accuracy'] for each in figures):.2f}"]
     assert sum(": started" in line for line in lines) < len(folders)
     assert len(list((copy / "notebooks" / "results").glob("*/metrics.json"))) == len(folders)
     assert not [line for line in lines if "Warning" in line or "Traceback" in line]
@@ -254,7 +261,10 @@ def test_asked_to_end_a_sweep_lets_its_run_save_and_says_how_to_go_on(copy):
     output = (copy / "output.txt").read_text()
     refusal = f"holds a run of another recipe (epochs {RECIPES['quick'].epochs} instead of 400"
     assert refusal in output  # and the sweep went on to the next
-    assert "stopped by SIGTERM: 0 of 2 runs finished, what had begun is saved; the same command goes on" in output
+    assert (
+        "stopped by SIGTERM: 0 of 2 runs finished, what had begun is saved; run the same command again to go on"
+        in output
+    )
     run = Run(folder)
     assert run.load_checkpoint()["rows"] == run.history.to_dict("records") and not run.finished
     assert "everything is saved in" in (folder / jobs.LOG).read_text()

@@ -66,7 +66,8 @@ def train_all(sweep: Sweep) -> None:
     for name, reason in progress.failures.items():
         print(f"failed: {name}: {reason}")
     if sweep.unfinished and stop.reason:
-        message = f"stopped by {stop.reason}: {progress.count()}, what had begun is saved; the same command goes on"
+        saved = "what had begun is saved; run the same command again to go on"
+        message = f"stopped by {stop.reason}: {progress.count()}, {saved}"
         if stop.signum is not None:
             raise Stopped(message, stop.signum)
         print(message)
@@ -75,9 +76,9 @@ def train_all(sweep: Sweep) -> None:
 
 
 def table(sweep: Sweep) -> pd.DataFrame:
-    """A row of the sweep a row: mean and standard deviation (n - 1) of the last epoch's validation accuracy in %.
+    """One table row per recipe: mean and standard deviation (n - 1) over its seeds of the last epoch's accuracy in %.
 
-    Beside it the mean of the best epoch's, which was chosen on the same images.
+    Beside it the mean of the best epoch's, which was chosen on the same validation images.
     """
     rows = []
     for experiment in sweep.request.experiments:
@@ -99,9 +100,15 @@ def table_in_words(sweep: Sweep) -> str:
     splits = " and ".join(dict.fromkeys(trial.recipe.split for trial in sweep.trials))
     words = (
         f"last epoch on the validation images of the {splits} split, beside the best epoch, chosen on these same "
-        "images; minutes of one run; the paper's figures: full scale, best epoch"
+        "images: means over n seeds; minutes of one run"
     )
-    return f"\n{sweep.request.heading}\n{words}\n{frame.to_string()}"
+    if (frame["paper %"] == "").all():
+        frame = frame.drop(columns="paper %")
+    else:
+        words += "; the paper's figures: full scale, best epoch"
+    if (frame["label"] == frame.index).all():
+        frame = frame.drop(columns="label")
+    return f"\n{sweep.request.heading}\n{words}\n{frame.rename_axis(None).to_string()}"
 
 
 def push(sweep: Sweep) -> None:
