@@ -153,8 +153,8 @@ trained.save_figure(plots.heat_maps(images, maps, answers, shown), "heat_maps")
 # %% [markdown]
 # ## Confidence and accuracy
 #
-# The images in ten equal parts, from the least to the most confident. Above them stands how many of the mistakes lie
-# in the least confident part: the more, the better confidence tells right from wrong.
+# The images in ten equal parts, from the least to the most confident. The title says how many of the mistakes lie in
+# the least confident part: the more, the better confidence separates right from wrong answers.
 
 # %%
 trained.save_figure(plots.confidence_parts(answers), "accuracy_by_confidence")
