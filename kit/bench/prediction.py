@@ -4,7 +4,7 @@ A kernel takes as long as the slowest of three: moving its bytes, making its ope
 Waterman & Patterson 2009, doi:10.1145/1498765.1498785). The step is replayed from a CUDA graph, so that the host costs
 nothing. Augmentation, evaluation and the time until the first step are not in it.
 
-The kernels are torch's own, as with `compile off`. torch.compile fuses some of them: the paper's step then moves 5.1 GB
+The kernels are torch's own, as with `compile off`. torch.compile fuses some of them: the paper's step then moves 4.6 GB
 instead of 6.15 (as inductor of torch 2.14 counts them, optimizer and Lookahead added), so the figures are high for it.
 """
 

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kit.model.architecture import Architecture
+from kit.model.norm import BatchNorm, ReLU, add_relu, relu
 
 
 class BasicBlock(nn.Module):
@@ -24,15 +25,15 @@ class BasicBlock(nn.Module):
     ):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, filter, stride, padding=filter // 2, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = BatchNorm(channels)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.conv2 = nn.Conv2d(channels, channels, filter, padding=filter // 2, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = BatchNorm(channels)
         self.squeeze_excite = self.gate(channels)
         self.skip: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
             conv = nn.Conv2d(in_channels, channels, skip_kernel, stride, padding=skip_kernel // 2, bias=False)
-            self.skip = nn.Sequential(conv, nn.BatchNorm2d(channels))
+            self.skip = nn.Sequential(conv, BatchNorm(channels))
         self.kind = f"2 conv {filter}x{filter}" + (f", stride {stride}" if stride > 1 else "")
 
     def gate(self, channels: int) -> nn.Module:
@@ -40,9 +41,9 @@ class BasicBlock(nn.Module):
         return nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = relu(self.bn1(self.conv1(x)))
         out = self.squeeze_excite(self.bn2(self.conv2(self.dropout(out))))
-        return F.relu(out.add_(self.skip(x)), inplace=True)
+        return add_relu(out, self.skip(x))
 
 
 class GlobalAvgPool(nn.AvgPool2d):
@@ -56,7 +57,7 @@ def stem(a: Architecture) -> tuple[nn.Module, int]:
     """Convolution, BN and ReLU, (N, 3, 32, 32) to (N, channels, 32, 32); and the number of channels."""
     channels = a.channels[0]
     conv = nn.Conv2d(3, channels, 3, padding=1, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)), channels
+    return nn.Sequential(conv, BatchNorm(channels), ReLU()), channels
 
 
 def layer(a: Architecture, index: int, in_channels: int, block: type[BasicBlock] = BasicBlock) -> list[nn.Module]:

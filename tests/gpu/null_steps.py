@@ -17,7 +17,9 @@ from unittest import mock
 
 import torch
 from null_gpu import Counts
+from torch._inductor import metrics
 
+from kit.model import norm
 from kit.model.pooled import WhiteningStem
 from kit.recipe import RECIPES
 from kit.train.batches import Batches
@@ -34,6 +36,7 @@ class Scenario:
 
     row: str = "paper"
     compile: str = "off"  # "named": on, with a torch.compile that compiles nothing
+    torchs_gradients: bool = False  # in compiled kernels too; see kit.model.norm
     amp: str = "auto"
     small: bool = True
     eager: bool = False
@@ -83,6 +86,7 @@ def prepared(scenario: Scenario):
 def run(scenario: Scenario, counts: Counts) -> dict:
     learner, epoch = prepared(scenario)
     began, said = time.perf_counter(), io.StringIO()
+    metrics.reset()
     counts.reset()
     for step in range(1, SETTLED + 1):
         batch = next(epoch)
@@ -91,6 +95,7 @@ def run(scenario: Scenario, counts: Counts) -> dict:
     return {
         "captured": learner.captured, "compiled": learner.compiled, "settled_in": time.perf_counter() - began,
         "said": said.getvalue(), "on_default_stream": torch.cuda.current_stream() == torch.cuda.default_stream(),
+        "compiled_megabytes": metrics.num_bytes_accessed / 1e6,  # that the kernels of all graphs read and write
         "triton_kernels": sum(name.startswith("triton") for name in counts.names()),
         "graphs": torch._dynamo.utils.counters["stats"]["unique_graphs"] if scenario.compile == "on" else 0,
     } | counted(scenario, learner, epoch, counts)  # fmt: skip
@@ -141,12 +146,15 @@ def counted(scenario, learner, epoch, counts) -> dict:
 def main() -> None:
     WhiteningStem.fit = lambda self, images: None  # cuSOLVER has no stand-in
     torch.set_num_threads(1)
-    counts = Counts()
+    torch._logging.set_logs(inductor_metrics=True)  # inductor counts bytes only for its log
+    counts, fuses = Counts(), norm.fuses
     for words in json.loads(sys.argv[1]):
         torch._dynamo.reset()
         torch._dynamo.utils.counters.clear()
+        scenario = Scenario(**words)
+        norm.fuses = (lambda _x: False) if scenario.torchs_gradients else fuses
         try:
-            result = run(Scenario(**words), counts)
+            result = run(scenario, counts)
         except Exception:
             result = {"error": traceback.format_exc()[-2000:]}
         print("RESULT", json.dumps(words | result), flush=True)

@@ -7,7 +7,7 @@ import sys
 
 import null_gpu
 import pytest
-from budget import BUDGETS, COMPILED_KERNELS
+from budget import BUDGETS, COMPILED_KERNELS, COMPILED_MEGABYTES
 from kinds import different_rows
 
 pytestmark = [
@@ -163,3 +163,13 @@ def test_compiled_kernels_are_replayed(outcome, capability):
     # In float16 torch has cuDNN's BatchNorm, each pass of which counts as one kernel here; inductor makes two to four.
     share = 1 if capability == "7.5" else 0.8
     assert COMPILED_KERNELS[capability] < share * plain["replayed_nodes"]
+
+
+def test_compiled_gradients_move_fewer_bytes_than_torchs(library):
+    scenario = {"compile": "on", "small": False, "changes": {"arch": "64/2"}}
+    ours, torchs = steps(library, [scenario, scenario | {"torchs_gradients": True}], "9.0")
+    for found in (ours, torchs):
+        assert "error" not in found, found["error"]
+        assert found["compiled"] and found["captured"] and found["said"] == ""
+    assert ours["compiled_megabytes"] <= COMPILED_MEGABYTES < 0.9 * torchs["compiled_megabytes"]
+    assert ours["replayed_nodes"] <= torchs["replayed_nodes"]
