@@ -71,9 +71,9 @@ def test_before_its_time_limit_a_task_saves_and_goes_on_in_another_turn(copy):
     slurm("scancel", "--batch", "--signal=USR2", number)  # as `sbatch --signal=B:USR2@120` does before the limit
     log = folder / "sweep.log"
     wait_until(lambda: "going on with" in log.read_text(), process, 300)
-    assert log.read_text().count("\nstopped by SIGTERM in epoch") == 1
+    assert log.read_text().count("\nerror: stopped by SIGTERM in epoch") == 1
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(180) == 128 + signal.SIGTERM
-    assert log.read_text().count("\nstopped by SIGTERM in epoch") == 2
+    assert log.read_text().count("\nerror: stopped by SIGTERM in epoch") == 2
     run = Run(folder)
     assert run.load_checkpoint()["rows"] == run.history.to_dict("records") and not run.finished
