@@ -5,7 +5,8 @@ Waterman & Patterson 2009, doi:10.1145/1498765.1498785). The step is replayed fr
 nothing. Augmentation, evaluation and the time until the first step are not in it.
 
 The kernels are torch's own, as with `compile off`. torch.compile fuses some of them: the paper's step then moves 4.6 GB
-instead of 6.15 (as inductor of torch 2.14 counts them, optimizer and Lookahead added), so the figures are high for it.
+instead of 6.15 (inductor's count with torch 2.14; added are the optimizer, and the gradients that two convolutions read
+but inductor counts once), so the figures are high for it.
 """
 
 from collections.abc import Iterable
