@@ -26,7 +26,7 @@ def summary(run: "Run") -> str:
         f"({figures['split']} split, last epoch)",
         f"best epoch {figures['best_epoch']} of {figures['epochs']}: {figures['best_accuracy']:.2f} %, "
         "chosen on these same images",
-        f"accuracy on the training images without augmentation {figures['train_accuracy']:.2f} %",
+        f"accuracy on training images without augmentation {figures['train_accuracy']:.2f} %",
     ]
     if "test_accuracy" in figures:
         lines.append(f"accuracy on the official test images, used once {figures['test_accuracy']:.2f} %")

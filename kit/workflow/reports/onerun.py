@@ -81,7 +81,7 @@ def _cards(run: Run) -> list[tuple[str, str]]:
                 f"epoch {metrics['best_epoch']} of {metrics['epochs']}, the best here",
             ),
             (f"{metrics['validation_images']:,}", f"validation images, {metrics['split']} split"),
-            (f"{metrics['train_accuracy']:.2f} %", "of the training images as they are"),
+            (f"{metrics['train_accuracy']:.2f} %", "of training images as they are"),
             *cards,
             (f"{metrics['wall_seconds'] / 60:.1f} min", "training time"),
         ]
