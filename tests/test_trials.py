@@ -95,7 +95,7 @@ def test_a_finished_run_says_its_row_and_the_scale_that_made_its_recipe(words, s
     ("words", "scale"),
     [
         (["paper", "--arch-scale", "0.5"], "shrunk: channels x 0.5"),
-        (["quick", "--arch-scale", "1.5"], "changed: channels x 1.5"),
+        (["quick", "--arch-scale", "1.25"], "changed: channels x 1.25"),
         (["digits", "--arch-scale", "1.5", "--epochs", "1"], "changed: 1 epoch in place of 12, channels x 1.5"),
         (["paper", "--epochs", "300"], "changed: 300 epochs in place of 200"),
         (["paper", "--epochs", "200"], ""),
