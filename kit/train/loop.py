@@ -251,9 +251,9 @@ def _how_to_go_on(run: Run, learner: Learner, selection: Selection, epoch: int, 
 def _write_metrics(learner: Learner, parts: Split, log: RunLog) -> None:
     """Score the last epoch's weights on training images, without augmentation, and write the final figures."""
     last, best = log.rows[-1], log.best
-    known = [_spread(part, TRAINING_IMAGES_SCORED) for part in (parts.train_images, parts.train_labels)]
+    images, labels = (_spread(part, TRAINING_IMAGES_SCORED) for part in (parts.train_images, parts.train_labels))
     with learner.weights_to_judge() as model:
-        train = evaluate(model, *known, learner)
+        train = evaluate(model, images, labels, learner)
         figures = {
             "last_accuracy": last["validation_accuracy"],
             "last_loss": last["validation_loss"],
@@ -262,7 +262,7 @@ def _write_metrics(learner: Learner, parts: Split, log: RunLog) -> None:
             "best_was_chosen_on": "the validation images themselves, so it flatters",
             "train_accuracy": train.accuracy,
             "train_loss": train.loss,
-            "train_scored": len(known[0]),
+            "train_scored": len(images),
         }
         if parts.test_images is not None and parts.test_labels is not None:
             test = evaluate(model, parts.test_images, parts.test_labels, learner)
