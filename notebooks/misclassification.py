@@ -219,4 +219,6 @@ if second:
     heading = f"Only {second.name} is right; this is what {trained.name} says"
     chosen = plots.gallery(images, answers, result.only_second[:18], heading)
     figure = trained.save_figure(chosen, "only_second")
+else:
+    figure = plots.sentence("this, too, needs a second run")
 figure

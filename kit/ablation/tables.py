@@ -22,10 +22,11 @@ README = RESULTS / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 INTRODUCTION = """\
 Written by `python -m kit.ablation` from the records in this folder. Our accuracies are on the validation images after
-the last epoch: means over n seeds, with their standard deviation and 95 % t-interval. The paper's figures are of the
-best epoch at full scale; figures of a smaller scale can be compared with each other only. Differences are in points,
-from the row that is marked as the reference. If one of the two rows has all seeds of the other, they are taken over the
-common seeds. The verdict comes from t-tests with Holm's correction at 5 %."""
+the last epoch: means over n seeds, with their standard deviation and 95 % t-interval. Those on training images, plain
+(without augmentation), are on all of them, or on as many as `train_scored` in metrics.json says. The paper's figures
+are of the best epoch at full scale; figures of a smaller scale can be compared with each other only. Differences are in
+points, from the row that is marked as the reference. If one of the two rows has all seeds of the other, they are taken
+over the common seeds. The verdict comes from t-tests with Holm's correction at 5 %."""
 FORMS = {
     **dict.fromkeys(("n", "epochs", "cutout", "lookahead_k", "seed"), ".0f"),
     **dict.fromkeys(("lr", "mixup_alpha", "label_smoothing"), "g"),

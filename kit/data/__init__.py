@@ -5,6 +5,7 @@ May import: errors, system.
 """
 
 from kit.data.classnames import check_competition_classes
+from kit.data.dataset import spread
 from kit.data.loading import (
     CLASSES,
     Dataset,
@@ -30,5 +31,6 @@ __all__ = [
     "load_competition_test",
     "local_data",
     "split",
+    "spread",
     "write_competition_test",
 ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -24,3 +25,9 @@ class Dataset:
     test_labels: Tensor
     classes: tuple[str, ...]
     source: str
+
+
+def spread(images: Tensor, count: int) -> Tensor:
+    """At most `count` of the images (or labels), evenly spread, since they may be sorted by class."""
+    count = min(count, len(images))
+    return images[torch.arange(count) * len(images) // count]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kit.data import locations
+from kit.data.dataset import spread
 from kit.data.unpickle import read_dictionary
 from kit.errors import KitError
 from kit.system import files, paths
@@ -121,7 +122,7 @@ def _channels_first(data: np.ndarray, path: str | Path) -> Tensor:
 
 def _roughness(images: Tensor) -> float:
     """Mean absolute difference of neighbouring pixels, over an even sample of the images."""
-    sample = images[:: max(1, len(images) // _SAMPLE)].float()
+    sample = spread(images, _SAMPLE).float()
     return (sample.diff(dim=2).abs().mean() + sample.diff(dim=3).abs().mean()).item()
 
 

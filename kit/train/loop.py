@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kit.augment import MEAN, STD
-from kit.data import Dataset, Split, split
+from kit.data import Dataset, Split, split, spread
 from kit.errors import KitError
 from kit.model import check_budget, count_parameters, draft
 from kit.parameters import tracker_named
@@ -85,7 +85,7 @@ def train(recipe: Recipe, dataset: Dataset, run: Run, *, amp: str = "auto", comp
         batches = Batches(parts.train_images, parts.train_labels, recipe, len(dataset.classes), device, world)
         selection = batches.selection
         learner = Learner(recipe, len(dataset.classes), selection.steps, device, amp, compile, world, selection)
-        learner.fit_stem(_spread(parts.train_images, STEM_IMAGES))
+        learner.fit_stem(spread(parts.train_images, STEM_IMAGES))
         log = _continued(run, learner, selection, resume, owner)
         if world.leads:
             _write_config(run, learner, dataset, compile)
@@ -146,12 +146,6 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, learner: Learner)
     logits = predict(model, images, amp=learner.amp, device=learner.device)  # float32 (N, classes)
     accuracy = 100 * (logits.argmax(1) == labels).double().mean()
     return Score(F.cross_entropy(logits, labels).item(), accuracy.item())
-
-
-def _spread(images: Tensor, count: int) -> Tensor:
-    """At most `count` of the images (or labels), evenly spread, since they may be sorted by class."""
-    count = min(count, len(images))
-    return images[torch.arange(count) * len(images) // count]
 
 
 def _check_before_work(recipe: Recipe, dataset: Dataset, run: Run, amp: str, device: torch.device,
@@ -251,7 +245,7 @@ def _how_to_go_on(run: Run, learner: Learner, selection: Selection, epoch: int, 
 def _write_metrics(learner: Learner, parts: Split, log: RunLog) -> None:
     """Score the last epoch's weights on training images, without augmentation, and write the final figures."""
     last, best = log.rows[-1], log.best
-    images, labels = (_spread(part, TRAINING_IMAGES_SCORED) for part in (parts.train_images, parts.train_labels))
+    images, labels = (spread(part, TRAINING_IMAGES_SCORED) for part in (parts.train_images, parts.train_labels))
     with learner.weights_to_judge() as model:
         train = evaluate(model, images, labels, learner)
         figures = {
