@@ -34,9 +34,13 @@ class Settings:
     recipe_name: str = "paper"
     candidates: dict[str, Recipe] = field(default_factory=dict)  # by name, those that a budget may choose from
     data: str = setting("auto", "where the images come from: auto, digits, noisy-digits, a folder, or resize:FOLDER")
-    run: str = setting("", "name of the run folder under runs/")
-    minutes: float = setting(0.0, "train about so long: chooses the epochs, and the recipe if none is named", low=0)
-    pflop: float = setting(0.0, "the same by arithmetic, in 10^15 floating-point operations", low=0)
+    run: str = setting(
+        "", "name of the run folder under runs/; empty is the recipe's name in train, and the latest run elsewhere"
+    )
+    minutes: float = setting(
+        0.0, "train about so long: chooses the epochs, and the recipe if none is named; 0 sets no budget", low=0
+    )
+    pflop: float = setting(0.0, "the same by arithmetic, in 10^15 floating-point operations; 0 sets no budget", low=0)
     amp: str = setting("auto", "precision of the matrix products", choices=PRECISIONS, heading=RUNNING)
     compile: str = setting(
         "auto", "faster kernels by torch.compile: on makes them first, which takes minutes; off starts at once, with "
@@ -53,7 +57,8 @@ class Settings:
     other: str = setting("", "a second run to compare with; empty compares nothing", heading=SUBMITTING)
     test_file: str = setting("auto", "the competition's test file; auto looks where the images are", heading=SUBMITTING)
     tta: str = setting(
-        "auto", "test-time augmentation: auto, none, flip, flip+shift, adaptive, or a number of views", numeric=True,
+        "auto", "test-time views to average: auto (flip if training mirrors), none, flip, flip+shift (10), adaptive "
+        "(2, or 18 where these leave doubt), or a number", numeric=True,
         none="predictions of the images alone", heading=SUBMITTING,
     )  # fmt: skip
     header: str = setting(",".join(HEADER), "the header of the CSV", heading=SUBMITTING)
@@ -256,7 +261,7 @@ def _default_in_words(name: str) -> str:
     """What a parameter is if nobody gives it."""
     if name in RULES:
         return "the recipe's"
-    return "the data's own" if name == "recipe" else repr({f.name: f.default for f in fields(Settings)}[name])
+    return "digits for digits, else paper" if name == "recipe" else repr({f.name: f.default for f in fields(Settings)}[name])
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:

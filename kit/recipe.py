@@ -156,11 +156,11 @@ RECIPES: dict[str, Recipe] = {
     "paper": PAPER,
     # Fifteen minutes on two CPU cores. Pooled blocks spend the arithmetic where the maps are small, whitened patches
     # spare the first epochs, Muon learns most from an image, and alternating flips show both sides of an image in two
-    # epochs. A third fewer images in the middle epochs, which leave out what is easy by then, and smaller images in the
-    # early ones (see `hour`) pay for nearly twice as many; these need crops by 4 pixels, not by 2. The further block
-    # works on maps of 3x3, where it costs least. So short a run needs no policy, no Cutout, and no averages beyond a
-    # rate that falls straight to zero. Rule, set before the runs: seeds 1, 2 and 3, the last epoch, adaptive views, all
-    # evaluations within the time; at least 94.3 % is asked. They reached 94.14 %.
+    # epochs. The middle epochs leave out the easiest third, and the early ones use smaller images (see `hour`): this
+    # allows nearly twice as many epochs, which need crops by 4 pixels instead of 2. The further block works on maps of
+    # 3x3, where it costs least. So short a run needs no policy, no Cutout, and no averages beyond a rate that falls
+    # straight to zero. Rule, set before the runs: seeds 1, 2 and 3, the last epoch, adaptive views, all evaluations
+    # within the time; at least 94.3 % is asked. They reached 94.14 %, in 15.1 to 15.4 minutes.
     "quick": Recipe(
         epochs=15, arch="48,224,320/1,1,2+pooled", batch_size=768, optimizer="muon", lr=0.15, momentum=0.65,
         weight_decay=0.01, schedule="linear", lookahead_k=0, label_smoothing=0.1, augment="reflect+alternate", cutout=0,
@@ -185,17 +185,18 @@ RECIPES: dict[str, Recipe] = {
         weight_decay=0.01, schedule="linear", lookahead_k=0, label_smoothing=0.1, augment="reflect+alternate",
         cutout=12, resize="24x0.4,28x0.3",
     ),
-    # Half an hour on one T4, 39 PFLOP. The network and the settings of github.com/davdcharizard/autoresearch-cifar10
-    # (2026), which reached 96.53 % (mean of five best epochs, no views) with 139 epochs, here with half as many epochs
-    # again. In hundreds of trials at that length it found no gain in squeeze-and-excitation, averaged weights,
-    # Lookahead or mixed images. The rate is for 512 images on all GPUs together (Goyal et al. 2017, arXiv:1706.02677).
+    # 28 to 40 minutes on one T4 (predicted, without evaluations), 39 PFLOP. The network and the settings of
+    # github.com/davdcharizard/autoresearch-cifar10 (2026), which reached 96.53 % (mean of five best epochs, no views)
+    # with 139 epochs; here 200. In hundreds of trials at that length it found no gain in squeeze-and-excitation,
+    # averaged weights, Lookahead or mixed images. The rate is for 512 images on all GPUs together (Goyal et al. 2017,
+    # arXiv:1706.02677).
     "t4": Recipe(
         epochs=200, arch="64,128,256/3,3,3", batch_size=512, optimizer="nesterov", lr=0.4, warmup=30, lookahead_k=0,
         label_smoothing=0.1, augment="crop+flip+trivialaugment", cutout=0, erase=0.5,
     ),
-    # The highest accuracy of one network: the best team's shape (squeeze-and-excitation, 97.77 %) and its length, as
-    # mixed images keep giving for a thousand epochs; Mixup and CutMix under AutoAugment in place of smoothed labels and
-    # Cutout, which soften and blank what mixing does already; averaged weights instead of Lookahead.
+    # The highest accuracy of one network: the best team's shape (squeeze-and-excitation, 97.77 %) and its length, since
+    # mixing still helps after a thousand epochs. Mixup and CutMix, on top of AutoAugment, replace label smoothing and
+    # Cutout, which have similar effects; averaged weights replace Lookahead.
     "leaderboard": Recipe(
         epochs=1200, arch="se", optimizer="nesterov", warmup=10, lookahead_k=0, label_smoothing=0.0, cutout=0,
         mixup_alpha=1.0, cutmix_alpha=1.0, ema=0.999,

@@ -56,8 +56,8 @@ class Rule:
         if self.choices:
             return "one of " + ", ".join(self.choices) + (f", or empty for {self.empty}" if self.empty else "")
         kind = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}[self.type]
-        low = f" {'above' if self.open_low else 'from'} {self.low:g}" if self.low > -math.inf else ""
-        high = f" {'below' if self.open_high else 'to'} {self.high:g}" if self.high < math.inf else ""
+        low = f" {'above' if self.open_low else 'from'} {self.low:.10g}" if self.low > -math.inf else ""
+        high = f" {'below' if self.open_high else 'to'} {self.high:.10g}" if self.high < math.inf else ""
         return kind + low + high
 
     def check(self, name: str, value: Any) -> Any:

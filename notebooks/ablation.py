@@ -131,7 +131,7 @@ plots.compare_runs(ablation.histories_by_images(others))
 # ## Accuracy against arithmetic
 #
 # The accuracy of every run without views, against its arithmetic: 3 x a forward pass x the images shown. Smaller images
-# count less. The crosses are published figures, most of them with views.
+# count less. The crosses are published figures and some of ours, most of them with views.
 
 # %%
 plots.frontier(runs)

@@ -47,8 +47,8 @@ other: str = ""  # a second run to compare with, empty for none
 amp: str = "auto"  # precision of the matrix products: auto, bf16, fp16 or fp32
 
 # %% [markdown]
-# The run, and a second one if `other` names it. Both have to be trained on these very images, and neither may have
-# trained on the validation images.
+# The run, and a second one if `other` names it. Both have to come from this data set, and neither may have trained on
+# the validation images.
 
 # %% tags=["not-in-report"]
 from kit.data import load, split

@@ -4,8 +4,8 @@ Pixels alone do not show that images are mirrored, upside down or blue-green-red
 classes look like is less confident in such images, and its confidence needs no labels.
 
 A limit: a network that was trained on mirrored images too is equally confident in both, so a mirrored file stays
-unnoticed. Such a network also labels both equally well: a run of recipe `hour`, after ten epochs, had 79.07 % of 1,500
-test images of CIFAR-10 right as they are and 79.13 % mirrored (upside down: 50.87 %).
+unnoticed. Such a network also labels both equally well: a run of `hour`, stopped early after ten epochs, had 79.07 % of
+1,500 test images of CIFAR-10 right as they are and 79.13 % mirrored (upside down: 50.87 %).
 """
 
 import warnings

@@ -1,6 +1,6 @@
 """Change images on purpose, to see what a network is weak at.
 
-SMALL_CHANGES hardly change the answers of a good network, except those of them that LARGE_CHANGES names.
+SMALL_CHANGES hardly change the answers of a good network; LARGE_CHANGES names those of them that do.
 """
 
 from collections.abc import Callable, Sequence

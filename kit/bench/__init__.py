@@ -2,7 +2,7 @@
 
 In: an architecture and a batch size, or recipes. Out: images per second of augmentation, training and prediction, or
 predicted seconds.
-May import: every room above it but competition, sweep, ablation and workflow.
+May import: augment, data, errors, lookahead, model, parameters, predict, recipe, rules, run, system, train.
 """
 
 from kit.bench.command import add_options, run

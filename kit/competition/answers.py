@@ -1,4 +1,4 @@
-"""What answers in Kaggle's place may be too large, or nothing that the client can read: each is one sentence.
+"""Refuse, in one sentence, an answer that is too large or that the Kaggle client cannot read.
 
 The client reads an answer into memory whole, however large it is, and takes a JSON list for an object without entries.
 """

@@ -1,4 +1,4 @@
-"""Wait for Kaggle with patience that ends: every call has a time limit, and says while it waits that it does."""
+"""Wait for Kaggle: every call has a time limit, and prints a line while it waits."""
 
 import ctypes
 import sys

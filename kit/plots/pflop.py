@@ -12,7 +12,7 @@ from kit.run import Run
 
 
 class Mark(NamedTuple):
-    """A published figure."""
+    """A figure to compare with: a published one, or this kit's own with views."""
 
     label: str
     pflop: float
@@ -57,7 +57,8 @@ def frontier(runs: Iterable[Run]) -> Figure:
     axes.set(xlabel="arithmetic (PFLOP: 3 x forward x images shown)", ylabel="accuracy (%)")
     left_out = len(known) - len(shown)
     axes.set_title(f"{counted(left_out, 'run')} below {LOWEST:.0f} %: not shown" if left_out else "", loc="left")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="numbers: published", title_fontsize=8)
+    title = "numbers: published, and ours with views"
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=title, title_fontsize=8)
     return figure
 
 

@@ -1,7 +1,7 @@
 """The competition's CSV: predictions of the test images, checked and written with their provenance.
 
 In: predicted labels and the test file. Out: a CSV that Kaggle takes, or one sentence that says what is wrong.
-May import: analysis, data, errors, model, rules, run, system. Importing this room does not import torch.
+May import: analysis, data, errors, model, rules, run, system. Importing it does not import torch.
 """
 
 from kit.submission.csvfile import check_submission, write_submission

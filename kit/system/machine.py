@@ -1,4 +1,4 @@
-"""What this process hands on of its machine: the cores it may use, and an environment in which others find the kit."""
+"""The cores that this process may use, and an environment in which its child processes find the kit."""
 
 import os
 from collections.abc import Iterator, Mapping
