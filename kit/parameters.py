@@ -261,7 +261,9 @@ def _default_in_words(name: str) -> str:
     """What a parameter is if nobody gives it."""
     if name in RULES:
         return "the recipe's"
-    return "digits for digits, else paper" if name == "recipe" else repr({f.name: f.default for f in fields(Settings)}[name])
+    if name == "recipe":
+        return "digits for digits, else paper"
+    return repr({f.name: f.default for f in fields(Settings)}[name])
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
