@@ -32,7 +32,7 @@ def test_runs_and_the_best_of_them_are_drawn_at_their_arithmetic(tmp_path):
     assert sorted(points.get_xydata().tolist()) == [[0.2, 93.0], [0.5, 92.0], [1.0, 94.0]]
     assert best.get_xydata().tolist() == [[0.2, 93.0], [1.0, 94.0]]
     assert axes.get_title(loc="left") == "1 run below 86 %: not shown"
-    assert {text.get_text() for text in axes.texts} == set("12345678")
+    assert {text.get_text() for text in axes.texts} == set("123456789")
 
 
 def test_runs_whose_arithmetic_was_not_counted_are_left_out(tmp_path):
