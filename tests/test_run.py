@@ -14,7 +14,7 @@ from made_up_runs import SMALL, make_run
 from safetensors.torch import load_file
 
 from kit.ablation.tables import readme_tables
-from kit.data.loading import split
+from kit.data.loading import load, split
 from kit.errors import KitError
 from kit.model.parameterbudget import count_parameters
 from kit.recipe import PAPER, Recipe
@@ -32,6 +32,14 @@ def test_a_training_leaves_the_whole_folder(digits_run, digits_recipe):
     assert config["parameters"] == count_parameters(digits_run.model()) == 78_042
     assert config["versions"]["torch"] == torch.__version__
     assert {"device", "threads", "commit", "command", "data", "amp", "classes"} <= set(config)
+
+
+def test_other_images_with_the_same_classes_and_labels_are_refused(digits, digits_run):
+    noisy = load("noisy-digits")
+    assert len(noisy.train_labels) == len(digits.train_labels) and noisy.classes == digits.classes
+    digits_run.check_images(digits)
+    with pytest.raises(KitError, match=r"was trained on other images of the same classes .* not on these .*noise"):
+        digits_run.check_images(noisy)
 
 
 def test_history_and_metrics_agree(digits_run):

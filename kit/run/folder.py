@@ -147,7 +147,9 @@ class Run:
         self.history  # noqa: B018
 
     def check_images(self, dataset: Dataset) -> None:
-        """Make sure that the run was trained on `dataset`, by its classes and its number of images.
+        """Make sure that the run was trained on `dataset`: by its classes, its number of images, and their fingerprint.
+
+        Runs of earlier versions have no fingerprint.
 
         Raises:
             KitError: it was not.
@@ -158,6 +160,11 @@ class Run:
             raise KitError(
                 f"{self.folder} was trained on {theirs[1]:,} images of {', '.join(theirs[0][:3])}, ..., not on these "
                 f"{images:,} of {', '.join(dataset.classes[:3])}, ...: give data or run another value"
+            )
+        if self.config.get("fingerprint", dataset.fingerprint) != dataset.fingerprint:
+            raise KitError(
+                f"{self.folder} was trained on other images of the same classes ({self.config['data']}), not on "
+                f"these ({dataset.source}): give data or run another value"
             )
 
     def check_unseen_validation(self, other: Recipe) -> None:

@@ -61,7 +61,7 @@ CONFIG: Mapping[str, tuple[Test, str]] = {
     "classes": (_is_list_of_names, "a list of names"),
     "scale": (_is_scale, "epochs and channels"),
     **dict.fromkeys(("images", "parameters", "processes", "threads"), _COUNT),
-    **dict.fromkeys(("data", "amp", "device", "command", "row"), _TEXT),
+    **dict.fromkeys(("data", "fingerprint", "amp", "device", "command", "row"), _TEXT),
 }
 METRICS: Mapping[str, tuple[Test, str]] = {
     **{f"{which}_accuracy": (_is_percentage, "a percentage") for which in ("last", "best", "train", "test")},

@@ -206,6 +206,7 @@ def _write_config(run: Run, learner: Learner, dataset: Dataset, compile: str) ->
             "data": dataset.source,
             "classes": list(dataset.classes),
             "images": len(dataset.train_labels),
+            "fingerprint": dataset.fingerprint,
             "parameters": count_parameters(learner.model),
             "normalisation": {"mean": list(MEAN), "std": list(STD)},
             "amp": str(learner.dtype).removeprefix("torch."),
