@@ -137,7 +137,8 @@ def _mean_over_views(model: nn.Module, batch: Tensor, views: list[tuple[bool, in
 def _adaptive_mean(model: nn.Module, batch: Tensor, views: list[tuple[bool, int, int]]) -> Tensor:
     """The mean over the first two views, and over all where those leave doubt."""
     logits = _mean_over_views(model, batch, views[:2])
-    doubtful = _lead(logits) < SURE
+    few = logits.shape[1] < 3  # of two classes, the first one's lead is always twice that over the mean
+    doubtful = (_lead(logits) < SURE) | few
     if doubtful.any():
         rest, weight = _mean_over_views(model, batch[doubtful], views[2:]), 2 / len(views)
         logits[doubtful] = weight * logits[doubtful] + (1 - weight) * rest

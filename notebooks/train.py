@@ -115,8 +115,8 @@ pd.Series(settings.recipe.as_dict(), name=f"recipe {settings.recipe_name}").to_f
 from kit import plots
 from kit.model import PARAMETER_BUDGET, build, check_budget, draft, summarize
 
-parameters = check_budget(draft(settings.recipe.architecture))
-network = build(settings.recipe.architecture)
+parameters = check_budget(draft(settings.recipe.architecture, len(dataset.classes)))
+network = build(settings.recipe.architecture, classes=len(dataset.classes))
 print(f"{parameters:,} trainable parameters of {PARAMETER_BUDGET:,} allowed")
 plots.architecture(summarize(network), f"{settings.recipe.arch}: {parameters:,} trainable parameters")
 

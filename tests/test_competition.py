@@ -188,8 +188,9 @@ def test_submit_uploads_the_file_and_records_the_score(kaggle, paper, record, ca
     assert SCORE in printed
 
 
-def test_a_note_about_other_bytes_is_not_believed(kaggle, paper, record):
-    paper.with_suffix(".json").write_text('{"run": "other", "sha256": "00"}')
+@pytest.mark.parametrize("beside", ['{"run": "other", "sha256": "00"}', "[3, 8, 8]"])
+def test_a_note_about_other_bytes_is_not_believed(kaggle, paper, record, beside):
+    paper.with_suffix(".json").write_text(beside)
     assert competition.submit(paper, "m", record=record)["run"] == ""
 
 

@@ -92,6 +92,14 @@ def test_adaptive_answers_of_certain_and_of_equal_logits_are_finite(images):
         torch.testing.assert_close(predict(constant, images, tta="adaptive", amp="fp32"), bias.expand(len(images), 10))
 
 
+def test_adaptive_shows_all_views_of_two_classes_whose_lead_tells_nothing(images):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3072, 2))
+    answers = [predict(model, images, tta=tta, amp="fp32") for tta in ("adaptive", 18, "flip")]
+    torch.testing.assert_close(answers[0], answers[1], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(answers[0], answers[2])
+
+
 def test_views_grow_outwards_and_stay_centred():
     distances = [down**2 + right**2 for _, down, right in VIEWS]
     assert len(set(VIEWS)) == 162 and distances == sorted(distances)

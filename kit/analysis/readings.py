@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 from torch import Tensor, nn
 
+from kit.data import spread
 from kit.predict import average_models
 
 READINGS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -74,7 +75,7 @@ def confidence_of_readings(
 
 
 def _sample(images: Tensor) -> Tensor:
-    return images[:: max(1, len(images) // _SAMPLE)][:_SAMPLE]
+    return spread(images, _SAMPLE)
 
 
 def _sureness(networks: Sequence[nn.Module], images: Tensor, options: dict) -> Tensor:

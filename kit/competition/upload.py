@@ -56,10 +56,10 @@ def claim(path: Path, message: str, slug: str, record: str | Path) -> tuple[Row,
 
 
 def _origin(path: Path, digest: str) -> Row:
-    """Origin and expected score from the note beside the file; empty if the note is about other bytes."""
+    """Origin and expected score from the note beside the file; empty if there is none about these very bytes."""
     note = path.with_suffix(".json")
     content = read_json(note) if note.is_file() else {}
-    if content.get("sha256") != digest:
+    if not isinstance(content, dict) or content.get("sha256") != digest:
         return {}
     found = {name: content[name] for name in ("run", "recipe", "accuracy", "split") if content.get(name) is not None}
     if "recipe" in found:

@@ -68,7 +68,7 @@ def pack(names: str, output: str | Path | None = None, test_file: str = "auto") 
     about = read_json(csv.with_suffix(".json"))
     _check_unchanged(runs, csv, about)
     contents = _contents(runs, csv)
-    found = find_test_file(test_file, runs[0].config.get("data", "auto"))
+    found = find_test_file(test_file, "auto")
     manifest = _manifest(runs, csv, about, found)
     manifest["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in _bytes(contents)}
     contents[MANIFEST] = json.dumps(manifest, indent=2).encode() + b"\n"

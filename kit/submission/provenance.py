@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.system.paths import workspace
 
-if TYPE_CHECKING:  # this room is imported without torch, so that the command line answers at once
+if TYPE_CHECKING:  # this package is imported without torch, so that the command line answers at once
     from kit.analysis import Answers, Forecast
     from kit.run import Run
 

@@ -1,7 +1,7 @@
 """Many runs: plan them, place them on this machine's GPUs, follow their progress.
 
 In: rows of RECIPES and seeds. Out: one run folder per training and one table.
-May import: ablation, data, errors, model, parameters, recipe, rules, run, system, workflow. A lazy door
+May import: ablation, competition, data, errors, model, parameters, recipe, rules, run, system, workflow. A lazy door
 (kit.system.lazyimports): the command line's options need no torch.
 """
 

@@ -4,6 +4,7 @@ Slurm's queue decides when and on which node a task starts; this process asks `s
 be started again: tasks that are still in the queue are found by the numbers that their run folders hold.
 """
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -102,11 +103,11 @@ class SlurmEngine:
         end the notebook's kernel before it can save.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        executor = self._submitit.SlurmExecutor(self.folder, python=f"exec {sys.executable}")
+        executor = self._submitit.SlurmExecutor(self.folder, python=f"exec {shlex.quote(sys.executable)}")
         more = {"signal": f"B:USR2@{SIGNAL_SECONDS}", "requeue": True} | dict(self._options)
         executor.update_parameters(
             job_name="kit-sweep", array_parallelism=self.at_once, use_srun=False, stderr_to_stdout=True,
-            setup=[f"export PYTHONPATH={cluster.environment()['PYTHONPATH']}"], additional_parameters=more,
+            setup=[f"export PYTHONPATH={shlex.quote(cluster.environment()['PYTHONPATH'])}"], additional_parameters=more,
         )  # fmt: skip
         return executor
 

@@ -18,6 +18,7 @@ from kit.system.allocator import freed_memory_kept
 from kit.system.precision import default_device
 from kit.train.flops import PASSES, forward_flops, pflop_of_epochs
 from kit.train.learner import Learner
+from kit.train.loop import TRAINING_IMAGES_SCORED
 from kit.train.selection import steps_of_epochs
 
 SPARE = 0.1  # share of the minutes that stays free: for augmentation, files, and a machine that slows down
@@ -61,15 +62,16 @@ def fit_to_budget(settings: Settings, dataset: Dataset) -> Settings:
     if not settings.candidates:
         return settings
     if begun := _begun(settings):
-        progress.say(f"{Run(settings.run).folder} was begun with {begun.epochs} epochs and keeps them")
-        return _settled(settings, begun, settings.recipe_name)
-    candidates, name = settings.candidates, next(iter(settings.candidates))
-    sizes = sizes_of(dataset, candidates[name])  # all candidates divide the images in the same way
+        progress.say(f"{Run(settings.run).folder} was begun with {begun[1].epochs} epochs and keeps them")
+        return _settled(settings, begun[1], begun[0])
+    sizes = sizes_of(dataset, next(iter(settings.candidates.values())))  # all of them divide the images in the same way
+    candidates = _with_full_batches(settings.candidates, sizes.training)
+    name = next(iter(candidates))
     available = _available(settings, candidates[name], sizes.classes)
     nearest = min(candidates, key=lambda each: _distance(candidates[each], available, sizes))
     if nearest != name:
         name, available = nearest, _available(settings, candidates[nearest], sizes.classes)
-    recipe = _longest(candidates[name], available, sizes, evaluates=bool(settings.minutes))
+    recipe = _longest(candidates[name], available, sizes, waiting=settings.gpus if settings.minutes else 0)
     if recipe is None:
         words = "give more, or a smaller arch"
         raise KitError(f"{_in_words(settings)} is not enough for one epoch of {name} here: {words}")
@@ -91,8 +93,8 @@ def training_pflop(recipe: Recipe, sizes: Sizes) -> float:
 
 
 def evaluation_pflop(recipe: Recipe, sizes: Sizes) -> float:
-    """The arithmetic of a training's evaluations: each epoch on the validation images, at the end on all images."""
-    images = recipe.epochs * sizes.validation + sizes.training + sizes.test
+    """The arithmetic of a training's evaluations: each epoch on the validation images, at the end on others, too."""
+    images = recipe.epochs * sizes.validation + min(sizes.training, TRAINING_IMAGES_SCORED) + sizes.test
     return images * forward_flops(recipe.architecture, sizes.classes, IMAGE_SIDE) / 1e15
 
 
@@ -133,8 +135,17 @@ def training_speed(recipe: Recipe, classes: int, device: torch.device, amp: str 
     return done * count * PASSES * forward_flops(recipe.architecture, classes, IMAGE_SIDE) / 1e15 / seconds
 
 
-def _begun(settings: Settings) -> Recipe | None:
-    """The recipe of the run that `settings` goes on with, if it differs from a candidate in nothing but its length."""
+def _with_full_batches(candidates: dict[str, Recipe], images: int) -> dict[str, Recipe]:
+    """The candidates for which every epoch on so many training images has a full batch."""
+    possible = {name: each for name, each in candidates.items() if min(steps_of_epochs(each, images))}
+    if not possible:
+        smallest = min(each.batch_size for each in candidates.values())
+        raise KitError(f"batch_size has to be at most the training images of an epoch, here {images:,}, not {smallest}")
+    return possible
+
+
+def _begun(settings: Settings) -> tuple[str, Recipe] | None:
+    """The candidate that the run of `settings` was begun with: its name, and the run's recipe, of another length."""
     run = Run(settings.run)
     if not settings.resume or not run.config_path.is_file():
         return None
@@ -142,8 +153,8 @@ def _begun(settings: Settings) -> Recipe | None:
         earlier = run.recipe
     except KitError:  # damaged; the training mends what can be mended
         return None
-    same = (_with_epochs(candidate, earlier.epochs) == earlier for candidate in settings.candidates.values())
-    return earlier if any(same) else None
+    same = (name for name, each in settings.candidates.items() if _with_epochs(each, earlier.epochs) == earlier)
+    return next(((name, earlier) for name in same), None)
 
 
 def _with_epochs(recipe: Recipe, epochs: int) -> Recipe:
@@ -167,12 +178,19 @@ def _distance(recipe: Recipe, available: float, sizes: Sizes) -> float:
     return abs(math.log(training_pflop(recipe, sizes) / available))
 
 
-def _longest(recipe: Recipe, available: float, sizes: Sizes, evaluates: bool) -> Recipe | None:
-    """The recipe with as many epochs as the arithmetic allows, by bisection; None if one epoch takes more."""
+def _longest(recipe: Recipe, available: float, sizes: Sizes, waiting: int) -> Recipe | None:
+    """The recipe with as many epochs as the arithmetic allows, by bisection; None if one epoch takes more.
+
+    Args:
+        recipe: whose epochs are chosen.
+        available: the arithmetic of all GPUs together.
+        sizes: of the data.
+        waiting: GPUs whose time an evaluation takes: one works, and the others wait; 0 counts no evaluations.
+    """
 
     def fits(epochs: int) -> bool:
         longer = _with_epochs(recipe, epochs)
-        needed = training_pflop(longer, sizes) + (evaluation_pflop(longer, sizes) if evaluates else 0)
+        needed = training_pflop(longer, sizes) + waiting * evaluation_pflop(longer, sizes)
         return needed <= available
 
     if not fits(1):
