@@ -111,7 +111,10 @@ def run_from_the_top_again(path):
 
 @pytest.mark.slow
 def test_nbval_passes_on_prepared_copies_and_cells_run_again(project, demo, command):
-    given = {"train": SECONDS | {"run": "nbval"}, "explore": {"data": "digits", "recipe": "digits"}}
+    given = {
+        "train": SECONDS | {"run": "nbval", "data": "noisy-digits"},
+        "explore": {"data": "digits", "recipe": "digits"},
+    }
     for notebook in ("misclassification", "submit"):
         given[notebook] = {"data": "noisy-digits", "run": "demo"}
     given["misclassification"]["other"] = "demo"
