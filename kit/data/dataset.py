@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ class Dataset:
     classes: tuple[str, ...]
     source: str
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that stand for these images: for all labels, and 1,000 images of each part."""
         digest = hashlib.sha256()

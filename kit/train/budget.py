@@ -19,7 +19,7 @@ from kit.system.precision import default_device
 from kit.train.flops import PASSES, forward_flops, pflop_of_epochs
 from kit.train.learner import Learner
 from kit.train.loop import TRAINING_IMAGES_SCORED
-from kit.train.selection import steps_of_epochs
+from kit.train.selection import lacks_a_batch, steps_of_epochs
 
 SPARE = 0.1  # share of the minutes that stays free: for augmentation, files, and a machine that slows down
 PROBE_SECONDS = 5.0  # how long the speed is measured, at least
@@ -62,8 +62,9 @@ def fit_to_budget(settings: Settings, dataset: Dataset) -> Settings:
     if not settings.candidates:
         return settings
     if begun := _begun(settings):
-        progress.say(f"{Run(settings.run).folder} was begun with {begun[1].epochs} epochs and keeps them")
-        return _settled(settings, begun[1], begun[0])
+        name, earlier = begun
+        progress.say(f"{Run(settings.run).folder} was begun with {earlier.epochs} epochs and keeps them")
+        return _settled(settings, earlier, name)
     sizes = sizes_of(dataset, next(iter(settings.candidates.values())))  # all of them divide the images in the same way
     candidates = _with_full_batches(settings.candidates, sizes.training)
     name = next(iter(candidates))
@@ -137,11 +138,10 @@ def training_speed(recipe: Recipe, classes: int, device: torch.device, amp: str 
 
 def _with_full_batches(candidates: dict[str, Recipe], images: int) -> dict[str, Recipe]:
     """The candidates for which every epoch on so many training images has a full batch."""
-    possible = {name: each for name, each in candidates.items() if min(steps_of_epochs(each, images))}
-    if not possible:
-        smallest = min(each.batch_size for each in candidates.values())
-        raise KitError(f"batch_size has to be at most the training images of an epoch, here {images:,}, not {smallest}")
-    return possible
+    refusals = {name: lacks_a_batch(each, images) for name, each in candidates.items()}
+    if all(refusals.values()):
+        raise KitError(refusals[min(candidates, key=lambda name: candidates[name].batch_size)])
+    return {name: each for name, each in candidates.items() if not refusals[name]}
 
 
 def _begun(settings: Settings) -> tuple[str, Recipe] | None:

@@ -23,6 +23,14 @@ def steps_of_epochs(recipe: Recipe, images: int) -> list[int]:
     return [(images - out) // recipe.batch_size for out in _left_out(recipe, images)]
 
 
+def lacks_a_batch(recipe: Recipe, images: int) -> str:
+    """The refusal if an epoch on so many training images has no full batch; empty if each has one."""
+    shown = images - max(_left_out(recipe, images))
+    if shown >= recipe.batch_size:
+        return ""
+    return f"batch_size has to be at most the {shown:,} training images of an epoch, not {recipe.batch_size}"
+
+
 def _left_out(recipe: Recipe, images: int) -> list[int]:
     """How many images each epoch leaves out."""
     whole_first, out = max(round(WHOLE_FIRST * recipe.epochs), 1), int(recipe.skip_easy * images)
@@ -48,11 +56,8 @@ class Selection:
     def __init__(self, recipe: Recipe, images: int, device: torch.device, world: World):
         self.recipe, self.world = recipe, world
         self._left_out, self.steps = _left_out(recipe, images), steps_of_epochs(recipe, images)
-        if not min(self.steps):
-            shown = images - max(self._left_out)
-            raise KitError(
-                f"batch_size has to be at most the {shown:,} training images of an epoch, not {recipe.batch_size}"
-            )
+        if refusal := lacks_a_batch(recipe, images):
+            raise KitError(refusal)
         self._known = torch.full((images,), torch.inf, device=device)  # each image's last loss before this epoch
         self._seen = torch.zeros(
             2, images, device=device
